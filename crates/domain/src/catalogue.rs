@@ -1,0 +1,65 @@
+//! The event types that every deployment begins with.
+
+/// An event type as the catalogue shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// JSON Schema, draft 2020-12, of `data.object`. It documents; publishing
+    /// does not enforce it.
+    pub schema: &'static str,
+    /// A lifelike `data.object`, which a test event sends.
+    pub example: &'static str,
+}
+
+/// The built-in event types.
+pub const BUILT_IN: [Definition; 3] = [
+    Definition {
+        name: "message.incoming",
+        description: "A message came in from a contact.",
+        schema: include_str!("catalogue/message.incoming.schema.json").trim_ascii(),
+        example: include_str!("catalogue/message.incoming.example.json").trim_ascii(),
+    },
+    Definition {
+        name: "message.report",
+        description: "A message that was sent changed its status: sent, delivered, read or failed.",
+        schema: include_str!("catalogue/message.report.schema.json").trim_ascii(),
+        example: include_str!("catalogue/message.report.example.json").trim_ascii(),
+    },
+    Definition {
+        name: "form.submitted",
+        description: "A contact filled in a form and sent it.",
+        schema: include_str!("catalogue/form.submitted.schema.json").trim_ascii(),
+        example: include_str!("catalogue/form.submitted.example.json").trim_ascii(),
+    },
+];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{EventType, JsonObject};
+
+    #[test]
+    fn every_definition_is_well_formed() {
+        for definition in BUILT_IN {
+            assert!(EventType::parse(definition.name).is_ok());
+            for text in [definition.schema, definition.example] {
+                JsonObject::parse(Bytes::from_static(text.as_bytes())).unwrap();
+            }
+            let schema: serde_json::Value = serde_json::from_str(definition.schema).unwrap();
+            let example: serde_json::Value = serde_json::from_str(definition.example).unwrap();
+            for required in schema["required"].as_array().unwrap() {
+                assert!(
+                    example.get(required.as_str().unwrap()).is_some(),
+                    "{required}"
+                );
+            }
+            for (name, _) in example.as_object().unwrap() {
+                assert!(schema["properties"].get(name).is_some(), "{name}");
+            }
+        }
+    }
+}

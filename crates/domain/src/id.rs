@@ -1,0 +1,174 @@
+//! Ids: a prefix that says what it is, and a UUID.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::{AccountId, PublisherId};
+
+/// UUIDv5 namespace of everything derived here. Never changes.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_6a0e_51d4_4b0b_9f6e_2d3c_70a1_be55);
+
+/// The text or bytes are not an id of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id looks like {prefix}00000000-0000-4000-8000-000000000000")]
+pub struct ParseIdError {
+    /// The prefix that was expected, e.g. `evt_`.
+    pub prefix: &'static str,
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])+ $name:ident $prefix:literal;)+) => {$(
+        $(#[$doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// What stands before the UUID.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A fresh id, UUIDv7, so that ids sort by the time they were made.
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "each one is another")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The id of a known UUID.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID without the prefix.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// The 16 bytes of the UUID.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// The id of 16 bytes.
+            ///
+            /// # Errors
+            ///
+            /// When there are not 16.
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, ParseIdError> {
+                Uuid::from_slice(bytes).map(Self).map_err(|_| ParseIdError { prefix: $prefix })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.as_hyphenated())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            /// Accepts the one canonical form only: lower case, with hyphens.
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                text.strip_prefix($prefix)
+                    .and_then(canonical_uuid)
+                    .map(Self)
+                    .ok_or(ParseIdError { prefix: $prefix })
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// An event, published once.
+    EventId "evt_";
+    /// A customer's URL that receives events.
+    EndpointId "ep_";
+    /// One event on its way to one endpoint.
+    DeliveryId "dlv_";
+    /// One HTTP POST of a delivery.
+    AttemptId "att_";
+}
+
+fn canonical_uuid(text: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    let mut buffer = Uuid::encode_buffer();
+    (uuid.as_hyphenated().encode_lower(&mut buffer) == text).then_some(uuid)
+}
+
+impl EventId {
+    /// The id of the event that a publisher calls `id`: the same on every
+    /// repeat, another in every account.
+    #[must_use]
+    pub fn for_publisher_id(account: &AccountId, id: &PublisherId) -> Self {
+        let name = format!("event\0{account}\0{id}");
+        Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    }
+}
+
+impl DeliveryId {
+    /// The id of the delivery that fan-out plans for this event and endpoint:
+    /// the same however often the event is planned.
+    #[must_use]
+    pub fn planned(event: EventId, endpoint: EndpointId) -> Self {
+        let mut name = [0; 32];
+        name[..16].copy_from_slice(event.as_bytes());
+        name[16..].copy_from_slice(endpoint.as_bytes());
+        Self(Uuid::new_v5(&NAMESPACE, &name))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_bytes_lead_back_to_the_id() {
+        let id = EventId::new();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(EventId::from_slice(id.as_bytes()), Ok(id));
+    }
+
+    #[test]
+    fn only_the_canonical_text_is_an_id() {
+        let text = "evt_85e59919-3147-454b-bade-75d1f0c5a1f2";
+        assert_eq!(text.parse::<EventId>().unwrap().to_string(), text);
+        for wrong in [
+            "85e59919-3147-454b-bade-75d1f0c5a1f2",
+            "ep_85e59919-3147-454b-bade-75d1f0c5a1f2",
+            "evt_85E59919-3147-454b-bade-75d1f0c5a1f2",
+            "evt_85e599193147454bbade75d1f0c5a1f2",
+            "evt_{85e59919-3147-454b-bade-75d1f0c5a1f2}",
+            "evt_85e59919-3147-454b-bade-75d1f0c5a1f2 ",
+            "evt_",
+            "",
+        ] {
+            assert!(wrong.parse::<EventId>().is_err(), "{wrong}");
+        }
+        assert!(EventId::from_slice(&[0; 15]).is_err());
+    }
+
+    #[test]
+    fn derived_ids_never_change() {
+        let account = AccountId::parse("acme").unwrap();
+        let id = EventId::for_publisher_id(&account, &PublisherId::parse("order-1").unwrap());
+        assert_eq!(id.to_string(), "evt_8b8039b6-facf-523f-b401-834846d08242");
+        let endpoint = EndpointId::from_uuid(Uuid::from_u128(1));
+        let event = EventId::from_uuid(Uuid::from_u128(2));
+        assert_eq!(
+            DeliveryId::planned(event, endpoint).to_string(),
+            "dlv_fa392407-392d-5652-867d-a101843ccaa2"
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! API keys: `pr_<kind>_<id>_<secret><check>`, and who may do what.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::delivery::words;
+use crate::problem::{Problem, Reason};
+use crate::trace::to_hex;
+use crate::{AccountId, Timestamp};
+
+/// Longer tokens are not looked at.
+const MAX_TOKEN_BYTES: usize = 256;
+
+/// Shorter tokens of an operator's own making are too easy to guess.
+pub const MIN_OWN_TOKEN_BYTES: usize = 16;
+
+const ID_CHARS: usize = 16;
+const SECRET_CHARS: usize = 64;
+const CHECK_CHARS: usize = 8;
+
+words! {
+    /// What a key is for.
+    Scope {
+        /// Everything, in one account or in all.
+        Admin "admin",
+        /// Publishing only.
+        Publish "publish",
+        /// Reading everything but secrets.
+        Read "read",
+        /// The roles among themselves.
+        Service "service",
+    }
+}
+
+/// What a call needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// To publish events.
+    Publish,
+    /// To read anything but secrets.
+    Read,
+    /// To change things, or read secrets.
+    Admin,
+    /// To be one of the roles.
+    Service,
+}
+
+/// A freshly made key. Shown once, then only its hash is kept.
+#[derive(Debug)]
+pub struct NewKey {
+    pub id: String,
+    pub token: String,
+}
+
+/// Makes a key from random bytes: 8 for the id, 32 for the secret.
+#[must_use]
+pub fn generate(scope: Scope, id: [u8; 8], secret: [u8; 32]) -> NewKey {
+    let id = to_hex(&id);
+    let token = assemble(scope, &id, &secret);
+    NewKey { id, token }
+}
+
+/// The key that the roles show each other, derived from the master key's
+/// `derive` so that every process knows it.
+#[must_use]
+pub fn service_token(derived: &[u8; 32]) -> String {
+    assemble(Scope::Service, SERVICE_KEY_ID, derived)
+}
+
+/// The id of the key that the roles show each other.
+pub const SERVICE_KEY_ID: &str = "0000000000000000";
+
+fn assemble(scope: Scope, id: &str, secret: &[u8; 32]) -> String {
+    let stem = format!("pr_{scope}_{id}_{}", to_hex(secret));
+    let check = crc32fast::hash(stem.as_bytes());
+    format!("{stem}{check:08x}")
+}
+
+/// SHA-256 of the whole token, which is all that is kept of it.
+#[must_use]
+pub fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The id under which a token's record is kept. A token of our form carries
+/// it; one of an operator's own making is kept under a part of its hash.
+/// `None`: mistyped (the check digits tell), or nothing that can be a token.
+#[must_use]
+pub fn lookup_id(token: &str) -> Option<String> {
+    if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    if let Some(rest) = token.strip_prefix("pr_") {
+        let (kind, rest) = rest.split_once('_')?;
+        let (id, secret) = rest.split_once('_')?;
+        let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let formed = kind.parse::<Scope>().is_ok()
+            && id.len() == ID_CHARS
+            && secret.len() == SECRET_CHARS + CHECK_CHARS
+            && hex(id)
+            && hex(secret);
+        if !formed {
+            return None;
+        }
+        let (stem, check) = token.split_at(token.len() - CHECK_CHARS);
+        return (format!("{:08x}", crc32fast::hash(stem.as_bytes())) == check)
+            .then(|| id.to_owned());
+    }
+    (token.len() >= MIN_OWN_TOKEN_BYTES).then(|| format!("x{}", &to_hex(&hash(token))[..32]))
+}
+
+/// What is kept of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub id: String,
+    pub version: u64,
+    /// See [`hash`].
+    pub hash: [u8; 32],
+    pub scope: Scope,
+    /// `None`: all accounts.
+    pub account: Option<AccountId>,
+    /// `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// Whether the token is this key, and still holds. Takes the same time
+    /// whatever the token.
+    #[must_use]
+    pub fn verify(&self, token: &str, now: Timestamp) -> bool {
+        let same = bool::from(self.hash.ct_eq(&hash(token)));
+        same && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Who shows this key.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            key_id: self.id.clone(),
+            scope: self.scope,
+            account: self.account.clone(),
+        }
+    }
+}
+
+/// The answer to a call without a key that holds.
+#[must_use]
+pub fn invalid_key() -> Problem {
+    Problem::new(
+        Reason::KeyInvalid,
+        "send `authorization: Bearer <key>` with a key that exists, is not revoked and has not \
+         expired",
+    )
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub key_id: String,
+    pub scope: Scope,
+    /// `None`: all accounts.
+    pub account: Option<AccountId>,
+}
+
+impl Identity {
+    /// Whether the caller may do this in this account.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::AccountNotFound`] for another account than the key's,
+    /// [`Reason::ScopeInsufficient`].
+    pub fn authorise(&self, account: &AccountId, need: Need) -> Result<(), Problem> {
+        if self.account.as_ref().is_some_and(|own| own != account) {
+            return Err(Problem::new(
+                Reason::AccountNotFound,
+                "this key belongs to another account; use that account's key",
+            ));
+        }
+        self.authorise_scope(need)
+    }
+
+    /// Whether the caller may do this in all accounts.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ScopeInsufficient`].
+    pub fn authorise_everywhere(&self, need: Need) -> Result<(), Problem> {
+        if self.account.is_some() {
+            return Err(Problem::new(
+                Reason::ScopeInsufficient,
+                "this key is bound to one account; use an admin key of all accounts",
+            ));
+        }
+        self.authorise_scope(need)
+    }
+
+    fn authorise_scope(&self, need: Need) -> Result<(), Problem> {
+        let allowed = match self.scope {
+            Scope::Service => true,
+            Scope::Admin => need != Need::Service,
+            Scope::Publish => need == Need::Publish,
+            Scope::Read => need == Need::Read,
+        };
+        if allowed {
+            return Ok(());
+        }
+        let wanted = match need {
+            Need::Publish => "publish or admin",
+            Need::Read => "read or admin",
+            Need::Admin => "admin",
+            Need::Service => "service",
+        };
+        Err(Problem::new(
+            Reason::ScopeInsufficient,
+            format!(
+                "this key has the scope {} and the call needs {wanted}",
+                self.scope
+            ),
+        ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_carries_its_id_and_its_check() {
+        let key = generate(Scope::Publish, [1; 8], [2; 32]);
+        assert_eq!(lookup_id(&key.token).as_deref(), Some(key.id.as_str()));
+        let mut mistyped = key.token.clone();
+        mistyped.replace_range(30..31, "f");
+        assert_eq!(lookup_id(&mistyped), None);
+        assert_eq!(
+            lookup_id(&service_token(&[1; 32])).as_deref(),
+            Some(SERVICE_KEY_ID)
+        );
+        for wrong in [
+            "",
+            "pr_",
+            "pr_admin_1_2",
+            "short",
+            "a b c d e f g h i j",
+            &"x".repeat(257),
+        ] {
+            assert_eq!(lookup_id(wrong), None, "{wrong}");
+        }
+        assert_eq!(lookup_id("an-operators-own-key").unwrap().len(), 33);
+    }
+
+    #[test]
+    fn only_the_right_token_holds_and_only_in_time() {
+        let key = generate(Scope::Read, [1; 8], [2; 32]);
+        let end = Timestamp::from_unix_millis(1_000);
+        let record = KeyRecord {
+            id: key.id,
+            version: 1,
+            hash: hash(&key.token),
+            scope: Scope::Read,
+            account: None,
+            expires_at: Some(end),
+        };
+        assert!(record.verify(&key.token, Timestamp::from_unix_millis(999)));
+        assert!(!record.verify(&key.token, end));
+        assert!(!record.verify("another", Timestamp::from_unix_millis(0)));
+    }
+
+    #[test]
+    fn a_key_does_what_its_scope_says_where_it_belongs() {
+        let account = AccountId::parse("acme").unwrap();
+        let other = AccountId::parse("other").unwrap();
+        let needs = [Need::Publish, Need::Read, Need::Admin, Need::Service];
+        let allowed = |scope| {
+            let identity = Identity {
+                key_id: String::new(),
+                scope,
+                account: None,
+            };
+            needs.map(|need| identity.authorise(&account, need).is_ok())
+        };
+        assert_eq!(allowed(Scope::Admin), [true, true, true, false]);
+        assert_eq!(allowed(Scope::Publish), [true, false, false, false]);
+        assert_eq!(allowed(Scope::Read), [false, true, false, false]);
+        assert_eq!(allowed(Scope::Service), [true, true, true, true]);
+        let bound = Identity {
+            key_id: String::new(),
+            scope: Scope::Admin,
+            account: Some(account.clone()),
+        };
+        assert!(bound.authorise(&account, Need::Admin).is_ok());
+        let refused = bound.authorise(&other, Need::Read).unwrap_err();
+        assert_eq!(refused.reason, Reason::AccountNotFound);
+        assert!(bound.authorise_everywhere(Need::Admin).is_err());
+    }
+}

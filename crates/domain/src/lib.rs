@@ -1,0 +1,47 @@
+//! What an event, an endpoint, a delivery and an attempt are, and the pure
+//! rules about them. No I/O: time and randomness are passed in (but for the
+//! version 7 UUIDs of [`id`], which are made where they are needed).
+//!
+//! - words: [`account`], [`event_type`], [`id`], [`timestamp`], [`trace`]
+//! - an event: [`event`], [`json`], [`envelope`], [`catalogue`]
+//! - an endpoint: [`endpoint`], [`egress`], [`signature`], [`vault`]
+//! - a delivery: [`delivery`], [`attempt`], [`retry`], [`partition`]
+//! - the public API: [`problem`], [`key`], [`page`]
+
+pub mod account;
+pub mod attempt;
+pub mod catalogue;
+pub mod delivery;
+pub mod egress;
+pub mod endpoint;
+pub mod envelope;
+pub mod event;
+pub mod event_type;
+pub mod id;
+pub mod json;
+pub mod key;
+pub mod page;
+pub mod partition;
+pub mod problem;
+pub mod retry;
+pub mod signature;
+pub mod timestamp;
+pub mod trace;
+pub mod vault;
+
+pub use account::AccountId;
+pub use attempt::{Attempt, Failure, FailureClass, Outcome, Record};
+pub use delivery::{
+    Cause, Content, Delivery, DeliveryEvent, DeliveryState, EndedReason, NotSentReason, Plan,
+    PlannedDelivery,
+};
+pub use egress::EndpointUrl;
+pub use endpoint::Endpoint;
+pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};
+pub use event_type::EventType;
+pub use id::{AttemptId, DeliveryId, EndpointId, EventId};
+pub use json::JsonObject;
+pub use partition::{Partition, Partitions};
+pub use problem::{FieldViolation, Problem, Reason};
+pub use timestamp::Timestamp;
+pub use trace::TraceContext;

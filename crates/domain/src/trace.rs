@@ -1,0 +1,165 @@
+//! W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context/>).
+
+use std::fmt::Write;
+
+/// Which trace something belongs to, and which span it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceContext {
+    pub trace_id: [u8; 16],
+    pub span_id: [u8; 8],
+    /// Bit 0: sampled.
+    pub flags: u8,
+    /// The vendors' list, passed on as it came; empty if there was none.
+    pub state: String,
+}
+
+/// Longer lists are dropped, as the specification allows.
+const STATE_LIMIT_BYTES: usize = 512;
+
+impl TraceContext {
+    /// Reads `traceparent` and `tracestate`. `None` if the first is not valid;
+    /// a later version is read as the specification says, by its first four
+    /// fields.
+    #[must_use]
+    pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
+        let text = traceparent.trim();
+        let version = hex::<1>(text.get(..2)?)?[0];
+        if version == 0xff || (version == 0 && text.len() != 55) {
+            return None;
+        }
+        let separated = text.as_bytes().get(2) == Some(&b'-')
+            && text.as_bytes().get(35) == Some(&b'-')
+            && text.as_bytes().get(52) == Some(&b'-')
+            && text.as_bytes().get(55).is_none_or(|byte| *byte == b'-');
+        if !separated {
+            return None;
+        }
+        let trace_id = hex::<16>(text.get(3..35)?)?;
+        let span_id = hex::<8>(text.get(36..52)?)?;
+        let flags = hex::<1>(text.get(53..55)?)?[0];
+        if trace_id == [0; 16] || span_id == [0; 8] {
+            return None;
+        }
+        let state = tracestate.unwrap_or_default();
+        let state = if state.len() <= STATE_LIMIT_BYTES {
+            state.to_owned()
+        } else {
+            String::new()
+        };
+        Some(Self {
+            trace_id,
+            span_id,
+            flags,
+            state,
+        })
+    }
+
+    /// A new, sampled trace from random bytes.
+    #[must_use]
+    pub fn root(random: [u8; 24]) -> Self {
+        let mut trace_id = [0; 16];
+        trace_id.copy_from_slice(&random[..16]);
+        let mut span_id = [0; 8];
+        span_id.copy_from_slice(&random[16..]);
+        // All zeros would be invalid.
+        trace_id[0] |= 1;
+        span_id[0] |= 1;
+        Self {
+            trace_id,
+            span_id,
+            flags: 1,
+            state: String::new(),
+        }
+    }
+
+    /// The same trace in another span; `random` becomes the span's id.
+    #[must_use]
+    pub fn child(&self, mut random: [u8; 8]) -> Self {
+        random[0] |= 1;
+        Self {
+            span_id: random,
+            ..self.clone()
+        }
+    }
+
+    /// The header's value, version 00.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        format!(
+            "00-{}-{}-{:02x}",
+            self.trace_id_hex(),
+            to_hex(&self.span_id),
+            self.flags
+        )
+    }
+
+    /// The trace id as 32 hex digits.
+    #[must_use]
+    pub fn trace_id_hex(&self) -> String {
+        to_hex(&self.trace_id)
+    }
+}
+
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        // The specification forbids upper case.
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// Lower-case hex.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string does not fail");
+            text
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_context_survives_its_header() {
+        let context = TraceContext::parse(VALID, Some("vendor=1")).unwrap();
+        assert_eq!(context.traceparent(), VALID);
+        assert_eq!(context.state, "vendor=1");
+        let child = context.child([9; 8]);
+        assert_eq!(child.trace_id, context.trace_id);
+        assert_ne!(child.span_id, context.span_id);
+        let root = TraceContext::root([0; 24]);
+        assert_eq!(TraceContext::parse(&root.traceparent(), None), Some(root));
+    }
+
+    #[test]
+    fn what_the_specification_forbids_is_refused() {
+        for wrong in [
+            "",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-é4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(TraceContext::parse(wrong, None), None, "{wrong}");
+        }
+        let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more";
+        assert!(TraceContext::parse(later, None).is_some());
+        let long = "x".repeat(600);
+        assert_eq!(TraceContext::parse(VALID, Some(&long)).unwrap().state, "");
+    }
+}

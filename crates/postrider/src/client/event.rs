@@ -1,0 +1,185 @@
+//! `postrider event publish` and `postrider resend`
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::output::{self, text};
+use super::{Account, Api, Connection};
+
+/// The commands of the family.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Publish one event; its object travels byte for byte
+    Publish(Publish),
+}
+
+/// What `event publish` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    account: Account,
+    /// A registered event type
+    #[arg(long = "type", short = 't')]
+    event_type: String,
+    /// The JSON object
+    #[arg(
+        long,
+        conflicts_with = "object_file",
+        required_unless_present = "object_file"
+    )]
+    object: Option<String>,
+    /// A file with the JSON object; - is stdin
+    #[arg(long)]
+    object_file: Option<PathBuf>,
+    /// Makes a repeat safe
+    #[arg(long)]
+    id: Option<String>,
+    /// A tag, as name=value; repeat for several
+    #[arg(long = "tag", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// Mark it as a sample (liveMode false)
+    #[arg(long)]
+    sample: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What `resend` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Resend {
+    #[command(flatten)]
+    account: Account,
+    /// The event's id
+    event_id: String,
+    /// The endpoint to send it to
+    #[arg(long, short)]
+    endpoint: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// The body of `POST /events`.
+#[derive(Serialize)]
+struct NewEvent {
+    #[serde(rename = "type")]
+    event_type: String,
+    object: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+    live_mode: bool,
+}
+
+/// Runs a command of the family.
+///
+/// # Errors
+///
+/// When the object is not JSON, or the call fails or is refused.
+pub(crate) async fn run(command: Command) -> Result<()> {
+    let Command::Publish(publish) = command;
+    let object = object(publish.object, publish.object_file)?;
+    let body = NewEvent {
+        event_type: publish.event_type,
+        object: RawValue::from_string(object).context("the object is not valid JSON")?,
+        id: publish.id,
+        tags: publish.tags.into_iter().collect(),
+        live_mode: !publish.sample,
+    };
+    let path = format!("{}/events", account_path(&publish.account));
+    let answer = Api::open(&publish.connection)?
+        .send_json(Method::POST, &path, &body)
+        .await?;
+    if publish.connection.json {
+        return output::json(&answer);
+    }
+    let note = if answer["duplicate"] == true {
+        "  (accepted before; nothing is sent again)"
+    } else {
+        ""
+    };
+    output::line(&format!("{}{note}", text(&answer["id"])))
+}
+
+/// Runs `resend`.
+///
+/// # Errors
+///
+/// When the call fails or is refused.
+pub(crate) async fn resend(resend: Resend) -> Result<()> {
+    let id = segment(&resend.event_id);
+    let path = format!("{}/events/{id}/resend", account_path(&resend.account));
+    let body = json!({"endpoint_id": resend.endpoint});
+    let answer = Api::open(&resend.connection)?
+        .send_json(Method::POST, &path, &body)
+        .await?;
+    if resend.connection.json {
+        return output::json(&answer);
+    }
+    output::line(&text(&answer["delivery_id"]))
+}
+
+fn object(given: Option<String>, file: Option<PathBuf>) -> Result<String> {
+    let Some(path) = file else {
+        return given.context("--object or --object-file is needed");
+    };
+    if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read stdin")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn tag(text: &str) -> Result<(String, String)> {
+    let (name, value) = text
+        .split_once('=')
+        .context("a tag is written as name=value")?;
+    ensure!(!name.is_empty(), "a tag needs a name");
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `/v1/accounts/<account>`
+pub(super) fn account_path(account: &Account) -> String {
+    format!("/v1/accounts/{}", segment(&account.account))
+}
+
+/// `text` as one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes())
+        .map(|part| if part == "+" { "%20" } else { part })
+        .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_stays_as_it_was_typed() {
+        let object = r#"{"b":1e2, "a":12345678901234567890, "u":"\u00e9é"}"#;
+        let body = NewEvent {
+            event_type: "form.submitted".into(),
+            object: RawValue::from_string(object.into()).unwrap(),
+            id: None,
+            tags: BTreeMap::new(),
+            live_mode: true,
+        };
+        assert!(serde_json::to_string(&body).unwrap().contains(object));
+    }
+
+    #[test]
+    fn a_segment_cannot_leave_its_place() {
+        assert_eq!(segment("a/../b c?d"), "a%2F..%2Fb%20c%3Fd");
+    }
+}

@@ -1,0 +1,144 @@
+//! Results on stdout: a table for people, the API's JSON for programs.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use serde_json::Value;
+
+/// Prints a line.
+///
+/// # Errors
+///
+/// When stdout is closed.
+pub(super) fn line(text: &str) -> Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
+}
+
+/// Prints a JSON value, indented.
+///
+/// # Errors
+///
+/// When stdout is closed.
+pub(super) fn json(value: &Value) -> Result<()> {
+    line(&serde_json::to_string_pretty(value)?)
+}
+
+/// A column's heading and how its cell is found in a row.
+pub(super) type Column = (&'static str, fn(&Value) -> String);
+
+/// Prints rows under headings; columns are as wide as their widest cell.
+///
+/// # Errors
+///
+/// When stdout is closed.
+pub(super) fn table(columns: &[Column], rows: &[Value]) -> Result<()> {
+    let headings = columns
+        .iter()
+        .map(|(heading, _)| (*heading).to_owned())
+        .collect();
+    let mut lines: Vec<Vec<String>> = vec![headings];
+    lines.extend(
+        rows.iter()
+            .map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()),
+    );
+    line(aligned(&lines).trim_end())
+}
+
+/// Prints the members of an object, one a line.
+///
+/// # Errors
+///
+/// When stdout is closed.
+pub(super) fn fields(value: &Value) -> Result<()> {
+    let members = value.as_object().into_iter().flatten();
+    let lines: Vec<Vec<String>> = members
+        .map(|(name, value)| vec![name.replace('_', " "), text(value)])
+        .collect();
+    line(aligned(&lines).trim_end())
+}
+
+/// Prints a page, and how to get the next one.
+///
+/// # Errors
+///
+/// When stdout is closed.
+pub(super) fn page(answer: &Value, items: &str, columns: &[Column]) -> Result<()> {
+    let rows = answer[items].as_array().cloned().unwrap_or_default();
+    table(columns, &rows)?;
+    match answer["next_page_token"].as_str() {
+        Some(token) if !token.is_empty() => line(&format!("\nmore: --page-token {token}")),
+        _ => Ok(()),
+    }
+}
+
+/// A JSON value as people write it.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(|item| !item.is_object()) => {
+            items.iter().map(text).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn aligned(lines: &[Vec<String>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let mut widths = vec![0; columns];
+    for cells in lines {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for cells in lines {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| {
+                format!(
+                    "{}{:pad$}",
+                    printable(cell),
+                    "",
+                    pad = width - cell.chars().count()
+                )
+            })
+            .collect();
+        out.push_str(padded.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A customer's text must not move the cursor of whoever looks at it.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let lines = [
+            vec!["ID".to_owned(), "URL".to_owned()],
+            vec!["ep_1".to_owned(), "x\u{1b}".to_owned()],
+        ];
+        assert_eq!(aligned(&lines), "ID    URL\nep_1  x\u{fffd}\n");
+    }
+
+    #[test]
+    fn values_are_shown_for_people() {
+        assert_eq!(text(&json!(["a", "b"])), "a, b");
+        assert_eq!(text(&json!(null)), "-");
+        assert_eq!(text(&json!(7)), "7");
+        assert_eq!(text(&json!({"state": "healthy"})), r#"{"state":"healthy"}"#);
+    }
+}

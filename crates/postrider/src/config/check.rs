@@ -1,0 +1,261 @@
+//! What is allowed but probably not meant, with the reason.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::Config;
+use super::setting::{Setting, nearest};
+use super::source::{Environment, Values};
+use super::value::NatsSync;
+use crate::roles::Role;
+
+/// Something that works and that its operator should know about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Warning {
+    pub(crate) setting: Setting,
+    /// What is so, what follows from it, what to do.
+    pub(crate) text: String,
+}
+
+/// Names that are read elsewhere: by the client commands and by tests.
+const OTHER_VARIABLES: &[&str] = &[
+    "POSTRIDER_CONFIG",
+    "POSTRIDER_URL",
+    "POSTRIDER_KEY",
+    "POSTRIDER_KEY_FILE",
+    "POSTRIDER_ACCOUNT",
+    "POSTRIDER_BIN",
+];
+
+/// All warnings for a process that runs `roles`.
+pub(crate) fn warnings(
+    config: &Config,
+    values: &Values,
+    environment: &Environment,
+    roles: &[Role],
+    standalone: bool,
+) -> Vec<Warning> {
+    let mut found = Vec::new();
+    doors(config, roles, &mut found);
+    deliveries(config, roles, &mut found);
+    if standalone {
+        set_by_standalone(values, &mut found);
+    } else {
+        foundations(config, values, &mut found);
+    }
+    if let NatsSync::Every(interval) = config.nats_sync
+        && standalone
+    {
+        add(
+            &mut found,
+            Setting::NatsSync,
+            format!(
+                "a power failure may lose what was accepted in the last {interval:?}: use always \
+             unless that is acceptable"
+            ),
+        );
+    }
+    if config.duplicate_window > Duration::from_secs(2 * 3_600) {
+        add(
+            &mut found,
+            Setting::DuplicateWindow,
+            "the broker holds about 220 bytes of memory for each event in this window: \
+             shorten it unless publishers repeat so late",
+        );
+    }
+    misspelt(environment, &mut found);
+    found
+}
+
+fn add(found: &mut Vec<Warning>, setting: Setting, text: impl Into<String>) {
+    found.push(Warning {
+        setting,
+        text: text.into(),
+    });
+}
+
+fn doors(config: &Config, roles: &[Role], found: &mut Vec<Warning>) {
+    let open = |address: SocketAddr| !address.ip().is_loopback();
+    let grpc = roles.iter().any(|role| !role.grpc_services().is_empty());
+    let http = roles.iter().any(|role| role.has_http());
+    if open(config.admin_addr) {
+        add(
+            found,
+            Setting::AdminAddr,
+            "metrics and readiness are shown to everyone who can reach this address: keep it \
+             inside your network",
+        );
+    }
+    if grpc && open(config.grpc_addr) {
+        add(
+            found,
+            Setting::GrpcAddr,
+            "keys travel unencrypted: put a TLS proxy in front, or keep it inside your network",
+        );
+    }
+    if http && open(config.http_addr) {
+        add(
+            found,
+            Setting::HttpAddr,
+            "keys travel unencrypted: put a TLS proxy in front, or keep it inside your network",
+        );
+    }
+}
+
+fn deliveries(config: &Config, roles: &[Role], found: &mut Vec<Warning>) {
+    if !roles.contains(&Role::Dispatcher) && !roles.contains(&Role::Control) {
+        return;
+    }
+    if config.shutdown_grace < config.delivery_timeout + Duration::from_secs(2) {
+        add(
+            found,
+            Setting::ShutdownGrace,
+            format!(
+                "shorter than delivery_timeout ({:?}) and 2 s: attempts under way at a shutdown are \
+             cut off and made again",
+                config.delivery_timeout
+            ),
+        );
+    }
+    if config.dev {
+        add(
+            found,
+            Setting::Dev,
+            "endpoints may be on http:// and on this machine: never use it where others can \
+             register endpoints",
+        );
+    } else if config.egress.allow_http {
+        add(
+            found,
+            Setting::EgressAllowHttp,
+            "webhooks to http:// endpoints can be read and changed on their way",
+        );
+    }
+    let metadata: IpAddr = [169, 254, 169, 254].into();
+    if config.egress.permits(metadata) {
+        add(
+            found,
+            Setting::EgressAllow,
+            "169.254.169.254 can be reached, where clouds hand out their credentials: allow \
+             narrower networks",
+        );
+    } else if !config.egress.allow.is_empty() {
+        add(
+            found,
+            Setting::EgressAllow,
+            "whoever may register an endpoint can make this process call these networks",
+        );
+    }
+}
+
+fn foundations(config: &Config, values: &Values, found: &mut Vec<Warning>) {
+    for setting in [Setting::NatsServer, Setting::NatsSync, Setting::DataDir] {
+        if values.is_given(setting) {
+            add(
+                found,
+                setting,
+                "only standalone uses it: it has no effect here",
+            );
+        }
+    }
+    if config.nats_replicas == 1 {
+        add(
+            found,
+            Setting::NatsReplicas,
+            "one copy: a lost disk of nats-server loses events that were accepted; use 3 on a \
+             cluster",
+        );
+    }
+    let database = config.database_url.as_ref().map(|url| url.expose_secret());
+    if database.is_some_and(|url| url.starts_with("sqlite:")) {
+        add(
+            found,
+            Setting::DatabaseUrl,
+            "SQLite serves processes of one machine only: use PostgreSQL for roles on several",
+        );
+    }
+}
+
+fn set_by_standalone(values: &Values, found: &mut Vec<Warning>) {
+    for setting in [Setting::NatsUrl, Setting::IngestUrl, Setting::HistoryUrl] {
+        if values.is_given(setting) {
+            add(
+                found,
+                setting,
+                "standalone sets it itself: the given value is ignored",
+            );
+        }
+    }
+}
+
+/// Variables that look like a setting with a slip of the pen. Others are left
+/// alone: Kubernetes adds its own beginning with the names of services.
+fn misspelt(environment: &Environment, found: &mut Vec<Warning>) {
+    let mut known: Vec<String> = Setting::ALL.iter().map(|one| one.variable()).collect();
+    known.extend(Setting::ALL.iter().filter_map(|one| one.file_variable()));
+    for name in environment
+        .keys()
+        .filter(|name| name.starts_with("POSTRIDER_"))
+    {
+        if known.contains(name) || OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        let Some(meant) = nearest(name, known.iter().map(String::as_str)) else {
+            continue;
+        };
+        let key = meant
+            .trim_start_matches("POSTRIDER_")
+            .trim_end_matches("_FILE");
+        let setting = Setting::from_key(&key.to_ascii_lowercase());
+        if let Some(setting) = setting {
+            add(
+                found,
+                setting,
+                format!("the variable {name} is not read: was {meant} meant?"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn about(pairs: &[(&str, &str)], roles: &[Role], standalone: bool) -> Vec<Setting> {
+        let environment: Environment = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let values = Values::merge(&[], &environment, None).unwrap();
+        let config = Config::parse(&values).unwrap();
+        let found = warnings(&config, &values, &environment, roles, standalone);
+        found.into_iter().map(|warning| warning.setting).collect()
+    }
+
+    #[test]
+    fn the_defaults_of_standalone_raise_no_warning() {
+        assert_eq!(about(&[], Role::ALL, true), []);
+    }
+
+    #[test]
+    fn warns_of_what_is_probably_not_meant() {
+        let cases: &[(&str, &str, Setting)] = &[
+            ("POSTRIDER_ADMIN_ADDR", "0.0.0.0:9090", Setting::AdminAddr),
+            ("POSTRIDER_SHUTDOWN_GRACE", "5s", Setting::ShutdownGrace),
+            ("POSTRIDER_EGRESS_ALLOW", "0.0.0.0/0", Setting::EgressAllow),
+            ("POSTRIDER_NATS_SYNC", "1s", Setting::NatsSync),
+            ("POSTRIDER_NATS_URL", "nats://elsewhere", Setting::NatsUrl),
+            ("POSTRIDER_RETRY_SHEDULE", "1s", Setting::RetrySchedule),
+        ];
+        for (name, value, setting) in cases {
+            assert_eq!(
+                about(&[(name, value)], Role::ALL, true),
+                [*setting],
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Every setting: its name, its default and what it is for, in one table.
+
+use std::fmt;
+
+/// How a value is treated when it is shown or read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Plain,
+    /// A URL that may hold a password; also read from `<variable>_FILE`.
+    Url,
+    /// Never shown; also read from `<variable>_FILE`.
+    Secret,
+}
+
+macro_rules! settings {
+    ($($variant:ident $key:literal $kind:ident $default:expr, $about:literal;)+) => {
+        /// A setting of the processes that run roles.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) enum Setting { $(#[doc = $about] $variant,)+ }
+
+        impl Setting {
+            /// Every setting, in the order in which they are shown.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Its key in the configuration file.
+            pub(crate) const fn key(self) -> &'static str {
+                match self { $(Self::$variant => $key,)+ }
+            }
+
+            pub(crate) const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)+ }
+            }
+
+            /// The value where none is given.
+            pub(crate) const fn default(self) -> Option<&'static str> {
+                match self { $(Self::$variant => $default,)+ }
+            }
+
+            /// What it is for, one line.
+            pub(crate) const fn about(self) -> &'static str {
+                match self { $(Self::$variant => $about,)+ }
+            }
+        }
+    };
+}
+
+settings! {
+    HttpAddr "http_addr" Plain Some("127.0.0.1:8080"), "where REST listens";
+    GrpcAddr "grpc_addr" Plain Some("127.0.0.1:50051"), "where all gRPC services listen";
+    AdminAddr "admin_addr" Plain Some("127.0.0.1:9090"), "where /livez, /readyz and /metrics listen";
+    DatabaseUrl "database_url" Url None, "sqlite://… or postgres://…; standalone makes its own";
+    NatsUrl "nats_url" Url None, "nats://[user:password@]host:4222; standalone starts its own server";
+    NatsSync "nats_sync" Plain Some("always"), "durability of the supervised nats-server: always, or how often it syncs to disk";
+    NatsServer "nats_server" Plain None, "the nats-server program that standalone starts";
+    NatsReplicas "nats_replicas" Plain Some("1"), "copies of each stream, 1 to 5; a cluster wants 3";
+    IngestUrl "ingest_url" Plain None, "where control reaches ingest's gRPC; standalone knows it";
+    HistoryUrl "history_url" Plain None, "where control reaches history's gRPC; standalone knows it";
+    MasterKey "master_key" Secret None, "32 bytes in base64 that encrypt the endpoints' secrets; standalone makes its own";
+    AdminKey "admin_key" Secret None, "the first admin key, at least 16 characters; standalone makes its own";
+    PublicUrl "public_url" Plain None, "where people reach the HTTP address from outside; the HTTP address unless set";
+    RetrySchedule "retry_schedule" Plain Some("5s,30s,2min,10min,30min,2h,6h,12h,24h"), "delays before the second, third, … attempt; none for no retry";
+    DeliveryTimeout "delivery_timeout" Plain Some("10s"), "limit of one attempt, the whole exchange";
+    DeliveryConcurrency "delivery_concurrency" Plain Some("256"), "attempts that one dispatcher has under way at once";
+    DuplicateWindow "duplicate_window" Plain Some("20min"), "how long a repeated publish is recognised";
+    EgressAllow "egress_allow" Plain Some(""), "CIDRs that deliveries may reach although they are not public";
+    EgressAllowHttp "egress_allow_http" Plain Some("false"), "whether endpoints may have http:// URLs";
+    Partitions "partitions" Plain Some("16"), "parts that endpoints are spread over, 1 to 64; fixed at the first start";
+    ShutdownGrace "shutdown_grace" Plain Some("25s"), "how long a process may take to end after SIGTERM";
+    DataDir "data_dir" Plain Some("./data"), "where standalone keeps everything";
+    Dev "dev" Plain Some("false"), "allow http:// and loopback targets, log for people";
+    Log "log" Plain Some("info"), "what is logged: a level, or directives such as info,dispatcher=debug";
+    LogFormat "log_format" Plain None, "json or text; json unless dev is on";
+}
+
+impl Setting {
+    /// Its environment variable.
+    pub(crate) fn variable(self) -> String {
+        format!("POSTRIDER_{}", self.key().to_ascii_uppercase())
+    }
+
+    /// The variable that names a file with the value; only secrets and URLs
+    /// have one.
+    pub(crate) fn file_variable(self) -> Option<String> {
+        (self.kind() != Kind::Plain).then(|| format!("{}_FILE", self.variable()))
+    }
+
+    pub(crate) fn from_key(key: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|setting| setting.key() == key)
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
+
+/// The known name that is nearest to a misspelt one, if any is near.
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (given.len() / 4).clamp(1, 3);
+    known
+        .map(|name| (edit_distance(given, name), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance, in bytes.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_the_name_that_was_meant() {
+        let keys = || Setting::ALL.iter().map(|setting| setting.key());
+        assert_eq!(nearest("retry_shedule", keys()), Some("retry_schedule"));
+        assert_eq!(nearest("httpaddr", keys()), Some("http_addr"));
+        assert_eq!(nearest("something_else", keys()), None);
+    }
+
+    #[test]
+    fn variables_are_the_contracts() {
+        assert_eq!(
+            Setting::EgressAllowHttp.variable(),
+            "POSTRIDER_EGRESS_ALLOW_HTTP"
+        );
+        assert_eq!(
+            Setting::MasterKey.file_variable().as_deref(),
+            Some("POSTRIDER_MASTER_KEY_FILE")
+        );
+        assert_eq!(Setting::HttpAddr.file_variable(), None);
+    }
+}

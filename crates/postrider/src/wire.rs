@@ -1,0 +1,189 @@
+//! The roles of a process, put together, run and drained.
+//!
+//! - [`doors`]: the listeners
+//! - [`foundation`]: broker, directories, database
+//! - [`parts`]: a role and what it needs, for each role
+//! - [`servers`]: gRPC, HTTP, admin
+//! - [`readiness`]: what each part waits for
+
+pub(crate) mod doors;
+mod foundation;
+mod parts;
+mod readiness;
+mod servers;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+pub(crate) use doors::Addresses;
+use doors::Doors;
+use foundation::Foundation;
+use parts::{Part, Parts};
+use readiness::{Stage, Watcher};
+use servers::Servers;
+
+use crate::admin;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::roles::Role;
+
+/// The end of the grace period that is left for what comes after the drain.
+const AFTER_DRAIN: Duration = Duration::from_secs(3);
+const ADMIN_LIMIT: Duration = Duration::from_millis(500);
+
+/// What is to run in this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process<'a> {
+    /// For logs, metrics and the broker's list of connections.
+    pub(crate) name: &'a str,
+    pub(crate) roles: &'a [Role],
+    pub(crate) config: &'a Config,
+}
+
+/// Runs the roles until `shutdown` is cancelled, then drains.
+///
+/// # Errors
+///
+/// When a part cannot be started as configured, or ends before it was asked to.
+pub(crate) async fn run(
+    process: Process<'_>,
+    doors: Doors,
+    shutdown: CancellationToken,
+    ready: Option<oneshot::Sender<Addresses>>,
+) -> Result<()> {
+    let metrics = Metrics::start(process.name)?;
+    let (readiness, readiness_seen) = watch::channel(admin::Readiness::default());
+    let addresses = doors.addresses().clone();
+    let stop_admin = CancellationToken::new();
+    let mut admin_server = JoinSet::new();
+    admin_server.spawn(servers::serve_http(
+        doors.admin,
+        admin::router(readiness_seen, metrics),
+        stop_admin.clone(),
+    ));
+    let foundation = Foundation::open(&process).await?;
+    let Parts {
+        parts,
+        routes,
+        http,
+    } = parts::assemble(&process, &foundation, &addresses)?;
+    let health = HealthReporter::new();
+    let grpc = doors.grpc.zip(Some(routes));
+    let servers = Servers::start(process.roles, grpc, doors.http.zip(http), &health)?;
+    let (watcher, stage) = Watcher::new(&parts, readiness, health, addresses, ready);
+    let line = Line {
+        process,
+        foundation,
+        stage,
+        servers,
+    };
+    let ended = line.run(parts, watcher, &shutdown).await;
+    stop_admin.cancel();
+    // A scrape under way at the very end may be cut off.
+    let _ = tokio::time::timeout(ADMIN_LIMIT, admin_server.join_next()).await;
+    ended
+}
+
+/// Everything that is started, until it is stopped.
+#[derive(Debug)]
+struct Line<'a> {
+    process: Process<'a>,
+    foundation: Foundation,
+    stage: Stage,
+    servers: Servers,
+}
+
+impl Line<'_> {
+    async fn run(
+        mut self,
+        parts: Vec<Part>,
+        watcher: Watcher,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        let stop_watching = CancellationToken::new();
+        let mut watching = JoinSet::new();
+        let mut roles = JoinSet::new();
+        watching.spawn(watcher.run(stop_watching.clone()));
+        let ended = tokio::select! {
+            started = self.foundation.ensure_topology(self.process.config) => started,
+            ended = self.servers.ended_early() => ended,
+            () = shutdown.cancelled() => Ok(()),
+        };
+        let ended = match ended {
+            Ok(()) if !shutdown.is_cancelled() => {
+                self.stage.running();
+                self.foundation.watch(&mut watching, &stop_watching);
+                for part in parts {
+                    roles.spawn(part.run(shutdown.clone()));
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => Ok(()),
+                    ended = ended_early(&mut roles) => ended,
+                    ended = self.servers.ended_early() => ended,
+                    Some(Err(panic)) = watching.join_next() => Err(anyhow!("a watch: {panic}")),
+                }
+            }
+            other => other,
+        };
+        if let Err(error) = &ended {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a part has failed: stopping all"
+            );
+        }
+        self.drain(shutdown, roles, (watching, stop_watching)).await;
+        ended
+    }
+
+    /// Stops in the order in which work flows: doors first, watches last.
+    async fn drain(
+        mut self,
+        shutdown: &CancellationToken,
+        mut roles: JoinSet<Result<()>>,
+        (mut watching, stop_watching): (JoinSet<()>, CancellationToken),
+    ) {
+        let grace = self.process.config.shutdown_grace;
+        let deadline = Instant::now() + grace - AFTER_DRAIN.min(grace / 4);
+        self.stage.shutting_down();
+        shutdown.cancel();
+        let drained = timeout_at(deadline, async {
+            self.servers.stop_http().await;
+            self.servers.stop_grpc().await;
+            while let Some(ended) = roles.join_next().await {
+                if let Err(error) = flatten(ended) {
+                    warn!(error = format!("{error:#}"), "a role did not end well");
+                }
+            }
+            stop_watching.cancel();
+            while watching.join_next().await.is_some() {}
+            self.foundation.flush().await;
+        });
+        match drained.await {
+            Ok(()) => info!("drained: nothing is under way any more"),
+            Err(_) => warn!("the grace period is over: what is under way is cut off"),
+        }
+    }
+}
+
+/// Waits for a role to end, which none does by itself.
+async fn ended_early(roles: &mut JoinSet<Result<()>>) -> Result<()> {
+    match roles.join_next().await {
+        Some(ended) => {
+            flatten(ended)?;
+            Err(anyhow!("a role ended though nothing asked it to"))
+        }
+        // No role: the process has nothing to wait for but its end.
+        None => std::future::pending().await,
+    }
+}
+
+fn flatten(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    ended.context("a role panicked")?
+}

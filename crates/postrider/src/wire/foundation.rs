@@ -1,0 +1,176 @@
+//! What the roles stand on: broker, directories, database, keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use broker::{Broker, EndpointDirectory, EventTypeDirectory, KeyDirectory};
+use domain::vault::MasterKey;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Process;
+use crate::config::{self, Config, Setting};
+use crate::roles::Role;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// One try of bringing the streams into being.
+const TOPOLOGY_LIMIT: Duration = Duration::from_secs(30);
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// The parts that roles share.
+#[derive(Debug)]
+pub(super) struct Foundation {
+    pub(super) broker: Broker,
+    pub(super) endpoints: EndpointDirectory,
+    pub(super) keys: KeyDirectory,
+    pub(super) event_types: EventTypeDirectory,
+    /// Of the roles that need a database.
+    pool: Option<store::Pool>,
+    /// Of the roles that read or write secrets.
+    master_key: Option<Arc<MasterKey>>,
+}
+
+impl Foundation {
+    /// Opens everything. Neither the broker nor the database needs to be
+    /// reachable yet.
+    ///
+    /// # Errors
+    ///
+    /// When an address or a key cannot be used.
+    pub(super) async fn open(process: &Process<'_>) -> Result<Self> {
+        let config = process.config;
+        let nats_url = needed(&config.nats_url, Setting::NatsUrl)?;
+        let broker = Broker::connect(broker::ConnectOptions {
+            url: nats_url.expose_secret().to_owned(),
+            name: format!("postrider {}", process.name),
+            ..Default::default()
+        })
+        .await
+        .context("cannot use the NATS address")?;
+        let uses = |setting| {
+            process
+                .roles
+                .iter()
+                .any(|role| role.needs().contains(&setting))
+        };
+        let pool = match uses(Setting::DatabaseUrl) {
+            true => Some(open_database(needed(&config.database_url, Setting::DatabaseUrl)?).await?),
+            false => None,
+        };
+        let master_key = match uses(Setting::MasterKey) {
+            true => Some(master_key(config)?),
+            false => None,
+        };
+        Ok(Self {
+            endpoints: EndpointDirectory::new(),
+            keys: KeyDirectory::new(),
+            event_types: EventTypeDirectory::new(),
+            broker,
+            pool,
+            master_key,
+        })
+    }
+
+    /// The database of a role that needs one.
+    ///
+    /// # Errors
+    ///
+    /// When none is configured.
+    pub(super) fn pool(&self, role: Role) -> Result<&store::Pool, config::Error> {
+        let missing = config::Error::Missing {
+            setting: Setting::DatabaseUrl,
+            what: role.name(),
+        };
+        self.pool.as_ref().ok_or(missing)
+    }
+
+    /// The key of a role that needs it.
+    ///
+    /// # Errors
+    ///
+    /// When none is configured.
+    pub(super) fn master_key(&self, role: Role) -> Result<Arc<MasterKey>, config::Error> {
+        let missing = config::Error::Missing {
+            setting: Setting::MasterKey,
+            what: role.name(),
+        };
+        self.master_key.clone().ok_or(missing)
+    }
+
+    /// Brings the streams and buckets into being, for as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// When they exist with settings that cannot be changed.
+    pub(super) async fn ensure_topology(&self, config: &Config) -> Result<()> {
+        let settings = broker::topology::Settings {
+            partitions: config.partitions,
+            duplicate_window: config.duplicate_window,
+            replicas: config.nats_replicas,
+        };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let attempt = self.broker.ensure_topology(&settings);
+            match tokio::time::timeout(TOPOLOGY_LIMIT, attempt).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error @ broker::Error::PartitionsChanged { .. })) => {
+                    return Err(config::Error::Refused(error.to_string()).into());
+                }
+                Ok(Err(error)) => warn!(%error, "the streams are not there yet: trying again"),
+                Err(_) => warn!("nats-server does not answer: trying again"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Starts the watches that keep the directories current.
+    pub(super) fn watch(&self, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
+        let (broker, token) = (self.broker.clone(), shutdown.clone());
+        let directory = self.endpoints.clone();
+        tasks.spawn(async move { directory.run(&broker, token).await });
+        let (broker, token) = (self.broker.clone(), shutdown.clone());
+        let directory = self.keys.clone();
+        tasks.spawn(async move { directory.run(&broker, token).await });
+        let (broker, token) = (self.broker.clone(), shutdown.clone());
+        let directory = self.event_types.clone();
+        tasks.spawn(async move { directory.run(&broker, token).await });
+    }
+
+    /// Sends out what is still buffered, at most for 2 s.
+    pub(super) async fn flush(&self) {
+        if tokio::time::timeout(FLUSH_LIMIT, self.broker.flush())
+            .await
+            .is_err()
+        {
+            warn!("nats-server does not take what is left to send");
+        }
+    }
+}
+
+fn needed(value: &Option<SecretString>, setting: Setting) -> Result<&SecretString, config::Error> {
+    value.as_ref().ok_or(config::Error::Missing {
+        setting,
+        what: "this role",
+    })
+}
+
+fn master_key(config: &Config) -> Result<Arc<MasterKey>, config::Error> {
+    let text = needed(&config.master_key, Setting::MasterKey)?;
+    let key = MasterKey::from_base64(text.expose_secret());
+    // Parsed once already, by the configuration.
+    key.map(Arc::new)
+        .map_err(|_| config::Error::Refused("the master key is not valid".into()))
+}
+
+async fn open_database(url: &SecretString) -> Result<store::Pool> {
+    let pool = store::Pool::open(url.expose_secret())
+        .await
+        .context("cannot open the database")?;
+    info!("the database is opened");
+    Ok(pool)
+}

@@ -1,0 +1,213 @@
+//! Each role with what it needs, behind one face.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use domain::Partitions;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
+
+use super::foundation::Foundation;
+use super::{Addresses, Process};
+use crate::config::{Config, Error, Setting};
+use crate::roles::Role;
+
+/// Answers what a part waits for.
+pub(super) type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+type Work = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, Result<()>> + Send>;
+
+/// A role that is ready to run.
+pub(super) struct Part {
+    pub(super) role: Role,
+    pub(super) probe: Probe,
+    work: Work,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    fn new<P, E, W>(
+        role: Role,
+        probe: P,
+        work: impl FnOnce(CancellationToken) -> W + Send + 'static,
+    ) -> Self
+    where
+        P: Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+        W: Future<Output = Result<(), E>> + Send + 'static,
+    {
+        let work = move |shutdown| {
+            let run = work(shutdown);
+            async move { run.await.with_context(|| format!("{} failed", role.name())) }.boxed()
+        };
+        Self {
+            role,
+            probe: Arc::new(probe),
+            work: Box::new(work),
+        }
+    }
+
+    /// Runs the role until `shutdown` is cancelled and it has drained.
+    pub(super) fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<()>> {
+        (self.work)(shutdown)
+    }
+}
+
+/// The roles of a process and what they answer.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) parts: Vec<Part>,
+    pub(super) routes: RoutesBuilder,
+    pub(super) http: Option<axum::Router>,
+}
+
+/// A part of a role that has the common face.
+macro_rules! part {
+    ($role:expr, $made:expr) => {{
+        let made = $made;
+        let probe = made.probe();
+        let probe = move || {
+            let probe = probe.clone();
+            async move { probe.check().await }.boxed()
+        };
+        Part::new($role, probe, move |shutdown| made.run(shutdown))
+    }};
+}
+
+/// Makes every role of the process.
+///
+/// # Errors
+///
+/// When a role refuses its configuration.
+pub(super) fn assemble(
+    process: &Process<'_>,
+    foundation: &Foundation,
+    addresses: &Addresses,
+) -> Result<Parts> {
+    let mut parts = Parts {
+        parts: Vec::new(),
+        routes: RoutesBuilder::default(),
+        http: None,
+    };
+    for role in process.roles {
+        let part = match role {
+            Role::Ingest => parts.ingest(foundation)?,
+            Role::Fanout => fanout(process.config, foundation)?,
+            Role::Dispatcher => dispatcher(process.config, foundation)?,
+            Role::History => parts.history(process.config, foundation)?,
+            Role::Control => parts.control(process.config, foundation, addresses)?,
+        };
+        parts.parts.push(part);
+    }
+    Ok(parts)
+}
+
+impl Parts {
+    fn ingest(&mut self, foundation: &Foundation) -> Result<Part> {
+        let deps = ingest::Deps {
+            broker: foundation.broker.clone(),
+            keys: foundation.keys.clone(),
+            event_types: foundation.event_types.clone(),
+        };
+        let role = ingest::Role::new(ingest::Config::default(), deps)?;
+        role.register_grpc(&mut self.routes);
+        Ok(part!(Role::Ingest, role))
+    }
+
+    fn history(&mut self, config: &Config, foundation: &Foundation) -> Result<Part> {
+        let deps = history::Deps {
+            broker: foundation.broker.clone(),
+            endpoints: foundation.endpoints.clone(),
+            keys: foundation.keys.clone(),
+            store: store::History::new(foundation.pool(Role::History)?.clone()),
+        };
+        let partitions = Partitions::new(config.partitions);
+        let role = history::Role::new(history::Config { partitions }, deps)?;
+        role.register_grpc(&mut self.routes);
+        Ok(part!(Role::History, role))
+    }
+
+    fn control(
+        &mut self,
+        config: &Config,
+        foundation: &Foundation,
+        addresses: &Addresses,
+    ) -> Result<Part> {
+        let deps = control::Deps {
+            broker: foundation.broker.clone(),
+            endpoints: foundation.endpoints.clone(),
+            keys: foundation.keys.clone(),
+            event_types: foundation.event_types.clone(),
+            registry: store::Registry::new(foundation.pool(Role::Control)?.clone()),
+            master_key: foundation.master_key(Role::Control)?,
+        };
+        let missing = |setting| Error::Missing {
+            setting,
+            what: Role::Control.name(),
+        };
+        let http_url = addresses.http.clone().unwrap_or_default();
+        let config = control::Config {
+            egress: config.egress.clone(),
+            admin_key: config
+                .admin_key
+                .as_ref()
+                .map(|key| key.expose_secret().to_owned()),
+            ingest_url: config
+                .ingest_url
+                .clone()
+                .ok_or_else(|| missing(Setting::IngestUrl))?,
+            history_url: config
+                .history_url
+                .clone()
+                .ok_or_else(|| missing(Setting::HistoryUrl))?,
+            public_url: config.public_url.clone().unwrap_or(http_url),
+        };
+        let role = control::Role::new(config, deps)?;
+        role.register_grpc(&mut self.routes);
+        self.http = Some(role.http());
+        Ok(part!(Role::Control, role))
+    }
+}
+
+fn fanout(config: &Config, foundation: &Foundation) -> Result<Part> {
+    let deps = fanout::Deps {
+        broker: foundation.broker.clone(),
+        endpoints: foundation.endpoints.clone(),
+    };
+    let config = fanout::Config {
+        partitions: Partitions::new(config.partitions),
+    };
+    Ok(part!(Role::Fanout, fanout::Role::new(config, deps)?))
+}
+
+fn dispatcher(config: &Config, foundation: &Foundation) -> Result<Part> {
+    let deps = dispatcher::Deps {
+        broker: foundation.broker.clone(),
+        endpoints: foundation.endpoints.clone(),
+        master_key: foundation.master_key(Role::Dispatcher)?,
+    };
+    let config = dispatcher::Config {
+        partitions: Partitions::new(config.partitions),
+        schedule: config.retry_schedule.clone(),
+        timeout: config.delivery_timeout,
+        egress: config.egress.clone(),
+        user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")).to_owned(),
+        concurrency: config.delivery_concurrency,
+    };
+    Ok(part!(
+        Role::Dispatcher,
+        dispatcher::Role::new(config, deps)?
+    ))
+}

@@ -1,0 +1,194 @@
+//! The listeners' servers: gRPC, REST, admin.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tracing::{debug, warn};
+
+use crate::roles::Role;
+
+/// Finds peers that vanished without a word.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls of one connection at once; more wait for the earlier ones.
+const CONCURRENT_STREAMS: u32 = 1_024;
+/// All headers of a call; more is refused.
+const HEADERS_BYTES: u32 = 16 << 10;
+/// Makes clients connect anew, so that a balancer can spread them.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+
+const HEALTH: &str = "grpc.health.v1.Health";
+
+/// The public servers of a process.
+#[derive(Debug)]
+pub(super) struct Servers {
+    http: Running,
+    grpc: Running,
+}
+
+impl Servers {
+    /// Starts answering. Until the roles run, calls end with `UNAVAILABLE`.
+    ///
+    /// # Errors
+    ///
+    /// When the reflection service cannot be made.
+    pub(super) fn start(
+        roles: &[Role],
+        grpc: Option<(TcpListener, RoutesBuilder)>,
+        http: Option<(TcpListener, axum::Router)>,
+        health: &HealthReporter,
+    ) -> Result<Self> {
+        let mut servers = Self {
+            http: Running::new("HTTP"),
+            grpc: Running::new("gRPC"),
+        };
+        if let Some((listener, routes)) = grpc {
+            let routes = with_common_services(routes, roles, health.clone())?;
+            let stop = servers.grpc.stop.clone();
+            servers.grpc.task.spawn(serve_grpc(listener, routes, stop));
+        }
+        if let Some((listener, router)) = http {
+            let stop = servers.http.stop.clone();
+            servers.http.task.spawn(serve_http(listener, router, stop));
+        }
+        Ok(servers)
+    }
+
+    /// Waits for a server to end, which none does by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(super) async fn ended_early(&mut self) -> Result<()> {
+        tokio::select! {
+            ended = self.http.ended_early() => ended,
+            ended = self.grpc.ended_early() => ended,
+        }
+    }
+
+    /// Takes no more HTTP requests and finishes those under way.
+    pub(super) async fn stop_http(&mut self) {
+        self.http.stop().await;
+    }
+
+    /// Takes no more gRPC calls and finishes those under way.
+    pub(super) async fn stop_grpc(&mut self) {
+        self.grpc.stop().await;
+    }
+}
+
+/// One server, or none if no role needs it.
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinSet<Result<()>>,
+}
+
+impl Running {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            stop: CancellationToken::new(),
+            task: JoinSet::new(),
+        }
+    }
+
+    async fn ended_early(&mut self) -> Result<()> {
+        let Some(ended) = self.task.join_next().await else {
+            return std::future::pending().await;
+        };
+        ended.with_context(|| format!("the {} server panicked", self.name))??;
+        Err(anyhow!(
+            "the {} server ended though nothing asked it to",
+            self.name
+        ))
+    }
+
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.task.join_next().await {
+            match ended {
+                Ok(Ok(())) => debug!(server = self.name, "the server has ended"),
+                Ok(Err(error)) => warn!(server = self.name, %error, "the server ended badly"),
+                Err(error) => warn!(server = self.name, %error, "the server panicked"),
+            }
+        }
+    }
+}
+
+/// Adds health and reflection to the roles' services.
+fn with_common_services(
+    mut routes: RoutesBuilder,
+    roles: &[Role],
+    health: HealthReporter,
+) -> Result<Routes> {
+    routes.add_service(HealthServer::new(HealthService::from_health_reporter(
+        health,
+    )));
+    let services = || roles.iter().flat_map(|role| role.grpc_services()).copied();
+    let configured = || {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        services()
+            .chain([HEALTH])
+            .fold(builder, |builder, name| builder.with_service_name(name))
+    };
+    let v1 = configured().with_service_name("grpc.reflection.v1.ServerReflection");
+    routes.add_service(
+        v1.build_v1()
+            .context("cannot make the reflection service")?,
+    );
+    // Older clients, buf curl among them until lately, ask for v1alpha first.
+    let v1alpha = configured().with_service_name("grpc.reflection.v1alpha.ServerReflection");
+    routes.add_service(
+        v1alpha
+            .build_v1alpha()
+            .context("cannot make the reflection service")?,
+    );
+    Ok(routes.routes())
+}
+
+async fn serve_grpc(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .http2_max_header_list_size(HEADERS_BYTES)
+        .max_connection_age(CONNECTION_AGE)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await
+        .context("the gRPC server failed")
+}
+
+/// Serves `router` until `stop` is cancelled and what is under way is answered.
+///
+/// # Errors
+///
+/// When the listener fails for good.
+pub(super) async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> Result<()> {
+    let listener = listener.tap_io(|stream| {
+        // Only costs latency if it fails.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .context("the HTTP server failed")
+}

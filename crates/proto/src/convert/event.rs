@@ -1,0 +1,108 @@
+//! Events and plans.
+
+use domain::{
+    AcceptedEvent, DeliveryId, EndpointId, EventId, NotSentReason, Plan, PlannedDelivery, Tags,
+};
+
+use super::{account, at, bytes, event_type, id, trace, trace_to_proto};
+use crate::{DecodeError, pipeline};
+
+impl From<&AcceptedEvent> for pipeline::AcceptedEvent {
+    fn from(event: &AcceptedEvent) -> Self {
+        Self {
+            id: bytes(event.id.as_bytes()),
+            account: event.account.to_string(),
+            r#type: event.event_type.to_string(),
+            body: event.body.clone(),
+            tags: event.tags.as_map().clone(),
+            live_mode: event.live_mode,
+            accepted_at_ms: event.accepted_at.unix_millis(),
+            trace: Some(trace_to_proto(&event.trace)),
+            target_endpoint_id: event
+                .target
+                .map_or_else(Default::default, |id| bytes(id.as_bytes())),
+        }
+    }
+}
+
+impl TryFrom<pipeline::AcceptedEvent> for AcceptedEvent {
+    type Error = DecodeError;
+
+    fn try_from(event: pipeline::AcceptedEvent) -> Result<Self, DecodeError> {
+        let target = match event.target_endpoint_id.is_empty() {
+            true => None,
+            false => Some(id!(EndpointId, event, target_endpoint_id)),
+        };
+        Ok(Self {
+            id: id!(EventId, event, id),
+            account: account(&event.account)?,
+            event_type: event_type(&event.r#type)?,
+            body: event.body,
+            tags: Tags::parse(event.tags).map_err(|_| DecodeError::Field("tags"))?,
+            live_mode: event.live_mode,
+            accepted_at: at(event.accepted_at_ms),
+            trace: trace(event.trace)?,
+            target,
+        })
+    }
+}
+
+impl From<&Plan> for pipeline::Plan {
+    fn from(plan: &Plan) -> Self {
+        let deliveries = plan
+            .deliveries
+            .iter()
+            .map(|delivery| pipeline::PlannedDelivery {
+                id: bytes(delivery.id.as_bytes()),
+                endpoint_id: bytes(delivery.endpoint_id.as_bytes()),
+                cause: pipeline::Cause::from(delivery.cause).into(),
+                endpoint_generation: delivery.endpoint_generation,
+            });
+        let not_sent = plan
+            .not_sent
+            .iter()
+            .map(|(endpoint, reason)| pipeline::NotSent {
+                endpoint_id: bytes(endpoint.as_bytes()),
+                reason: pipeline::NotSentReason::from(*reason).into(),
+            });
+        Self {
+            event_id: bytes(plan.event_id.as_bytes()),
+            account: plan.account.to_string(),
+            event_type: plan.event_type.to_string(),
+            accepted_at_ms: plan.accepted_at.unix_millis(),
+            deliveries: deliveries.collect(),
+            not_sent: not_sent.collect(),
+            planned_at_ms: plan.planned_at.unix_millis(),
+        }
+    }
+}
+
+impl TryFrom<pipeline::Plan> for Plan {
+    type Error = DecodeError;
+
+    fn try_from(plan: pipeline::Plan) -> Result<Self, DecodeError> {
+        let deliveries = plan.deliveries.iter().map(|delivery| {
+            Ok(PlannedDelivery {
+                id: id!(DeliveryId, delivery, id),
+                endpoint_id: id!(EndpointId, delivery, endpoint_id),
+                cause: delivery.cause().try_into()?,
+                endpoint_generation: delivery.endpoint_generation,
+            })
+        });
+        let not_sent = plan.not_sent.iter().map(|item| {
+            Ok((
+                id!(EndpointId, item, endpoint_id),
+                NotSentReason::try_from(item.reason())?,
+            ))
+        });
+        Ok(Self {
+            deliveries: deliveries.collect::<Result<_, DecodeError>>()?,
+            not_sent: not_sent.collect::<Result<_, DecodeError>>()?,
+            event_id: id!(EventId, plan, event_id),
+            account: account(&plan.account)?,
+            event_type: event_type(&plan.event_type)?,
+            accepted_at: at(plan.accepted_at_ms),
+            planned_at: at(plan.planned_at_ms),
+        })
+    }
+}

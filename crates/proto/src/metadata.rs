@@ -1,0 +1,43 @@
+//! What callers say beside the message.
+
+use domain::TraceContext;
+use tonic::metadata::MetadataMap;
+
+/// The token of `authorization: Bearer <token>`. The scheme's case does not
+/// matter (RFC 9110, section 11.1).
+#[must_use]
+pub fn bearer(metadata: &MetadataMap) -> Option<&str> {
+    bearer_token(metadata.get("authorization")?.to_str().ok()?)
+}
+
+/// The token of an `authorization` header's value.
+#[must_use]
+pub fn bearer_token(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The caller's trace context, if it sent a valid one.
+#[must_use]
+pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
+    let parent = metadata.get("traceparent")?.to_str().ok()?;
+    let state = metadata
+        .get("tracestate")
+        .and_then(|value| value.to_str().ok());
+    TraceContext::parse(parent, state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        assert_eq!(bearer_token("Bearer abc"), Some("abc"));
+        assert_eq!(bearer_token("bearer  abc "), Some("abc"));
+        for wrong in ["Basic abc", "abc", "Bearer ", "Bearer", ""] {
+            assert_eq!(bearer_token(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Postrider itself: one process, or five on nats-server and PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::api::Api;
+use crate::nats::Nats;
+use crate::ports::free_port;
+use crate::postgres::Postgres;
+use crate::process::Process;
+use crate::wait::eventually;
+
+/// How Postrider is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `postrider standalone --dev`: a supervised nats-server and SQLite.
+    Standalone,
+    /// Five roles, nats-server and PostgreSQL, each a process.
+    Processes,
+}
+
+impl Mode {
+    /// As it stands in a test's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standalone => "standalone",
+            Self::Processes => "processes",
+        }
+    }
+}
+
+/// The roles, in the order they are started.
+pub const ROLES: [&str; 5] = ["control", "ingest", "fanout", "dispatcher", "history"];
+
+const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const ADMIN_KEY: &str = "the-tests-own-admin-key";
+
+/// The ports of one process.
+#[derive(Debug, Clone, Copy)]
+struct Doors {
+    http: u16,
+    grpc: u16,
+    admin: u16,
+}
+
+impl Doors {
+    fn free() -> Self {
+        Self { http: free_port(), grpc: free_port(), admin: free_port() }
+    }
+}
+
+/// A running Postrider. Everything it started ends when it is dropped.
+#[derive(Debug)]
+pub struct Deployment {
+    mode: Mode,
+    settings: Vec<(String, String)>,
+    doors: BTreeMap<&'static str, Doors>,
+    processes: Mutex<BTreeMap<&'static str, Process>>,
+    nats: tokio::sync::Mutex<Option<Nats>>,
+    postgres: tokio::sync::Mutex<Option<Postgres>>,
+    // The last field: its folder goes when nothing uses it any more.
+    dir: TempDir,
+}
+
+impl Deployment {
+    /// Starts everything and waits until it is ready. `settings` are
+    /// environment variables on top of the tests' own.
+    ///
+    /// # Errors
+    ///
+    /// When a part does not start or is not ready within 60 s.
+    pub async fn start(mode: Mode, settings: &[(&str, &str)]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("postrider-test-").tempdir()?;
+        let names: &[&'static str] = match mode {
+            Mode::Standalone => &["standalone"],
+            Mode::Processes => &ROLES,
+        };
+        let deployment = Self {
+            mode,
+            settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            doors: names.iter().map(|name| (*name, Doors::free())).collect(),
+            processes: Mutex::default(),
+            nats: tokio::sync::Mutex::default(),
+            postgres: tokio::sync::Mutex::default(),
+            dir,
+        };
+        if mode == Mode::Processes {
+            deployment.start_foundations().await?;
+        }
+        for name in names {
+            deployment.start_process(name).await?;
+        }
+        deployment.ready(Duration::from_secs(60)).await?;
+        Ok(deployment)
+    }
+
+    async fn start_foundations(&self) -> Result<()> {
+        let mut nats = Nats::new(self.dir.path())?;
+        nats.start().await?;
+        *self.nats.lock().await = Some(nats);
+        let mut postgres = Postgres::new(self.dir.path())?;
+        postgres.start().await?;
+        *self.postgres.lock().await = Some(postgres);
+        let mut migrate = Command::new(binary()?);
+        migrate.arg("migrate").env("POSTRIDER_DATABASE_URL", self.database_url().await?);
+        let output = migrate.output()?;
+        ensure!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// How it is run.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where its data and logs are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The names of its own processes.
+    #[must_use]
+    pub fn processes(&self) -> Vec<&'static str> {
+        self.doors.keys().copied().collect()
+    }
+
+    /// The base address of REST.
+    #[must_use]
+    pub fn http(&self) -> String {
+        format!("http://127.0.0.1:{}", self.role("control").http)
+    }
+
+    /// The address where `role` answers gRPC.
+    #[must_use]
+    pub fn grpc(&self, role: &str) -> String {
+        format!("http://127.0.0.1:{}", self.role(role).grpc)
+    }
+
+    /// The admin address of a process.
+    #[must_use]
+    pub fn admin(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}", self.role(name).admin)
+    }
+
+    fn role(&self, role: &str) -> Doors {
+        let name = if self.mode == Mode::Standalone { "standalone" } else { role };
+        self.doors[name]
+    }
+
+    /// The first admin key.
+    ///
+    /// # Panics
+    ///
+    /// When standalone has not made its key yet.
+    #[must_use]
+    pub fn admin_key(&self) -> String {
+        match self.mode {
+            Mode::Processes => ADMIN_KEY.to_owned(),
+            Mode::Standalone => std::fs::read_to_string(self.dir.path().join("data/admin.key"))
+                .expect("standalone makes its admin key before it is ready")
+                .trim()
+                .to_owned(),
+        }
+    }
+
+    /// A client of the public API with the admin key.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::new(self.http(), self.admin_key())
+    }
+
+    /// Waits until every process says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When one does not within `limit`, with the end of its log.
+    pub async fn ready(&self, limit: Duration) -> Result<()> {
+        for name in self.processes() {
+            self.process_ready(name, limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until one process says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not within `limit`, with the end of its log.
+    pub async fn process_ready(&self, name: &str, limit: Duration) -> Result<()> {
+        let url = format!("{}/readyz", self.admin(name));
+        let ready = eventually(&format!("{name} is ready"), limit, || async {
+            let answer = reqwest::get(&url).await?;
+            let status = answer.status();
+            ensure!(status == 200, "{status}: {}", answer.text().await?);
+            Ok(())
+        });
+        ready.await.with_context(|| self.tail(name))
+    }
+
+    fn tail(&self, name: &str) -> String {
+        let processes = self.processes.lock().expect("no panic holds it");
+        processes.get(name).map(Process::tail).unwrap_or_default()
+    }
+
+    /// Starts a process (again), without waiting until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub async fn start_process(&self, name: &'static str) -> Result<()> {
+        let mut command = Command::new(binary()?);
+        command.arg(name).env_clear();
+        for kept in ["PATH", "HOME", "POSTRIDER_NATS_SERVER", "SSL_CERT_FILE"] {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        let doors = self.doors[name];
+        command
+            .env("POSTRIDER_HTTP_ADDR", format!("127.0.0.1:{}", doors.http))
+            .env("POSTRIDER_GRPC_ADDR", format!("127.0.0.1:{}", doors.grpc))
+            .env("POSTRIDER_ADMIN_ADDR", format!("127.0.0.1:{}", doors.admin))
+            // A proxy in the environment must not be used for deliveries.
+            .env("http_proxy", "http://127.0.0.1:9")
+            .env("HTTPS_PROXY", "http://127.0.0.1:9");
+        if self.mode == Mode::Standalone {
+            command.args(["--dev", "--data-dir"]).arg(self.dir.path().join("data"));
+        } else {
+            self.role_settings(&mut command).await?;
+        }
+        command.envs(self.settings.iter().map(|(k, v)| (k, v)));
+        let process = Process::start(name, command, self.dir.path())?;
+        self.processes.lock().expect("no panic holds it").insert(name, process);
+        Ok(())
+    }
+
+    async fn role_settings(&self, command: &mut Command) -> Result<()> {
+        let nats = self.nats.lock().await.as_ref().context("nats-server first")?.url();
+        command
+            .env("POSTRIDER_NATS_URL", nats)
+            .env("POSTRIDER_DATABASE_URL", self.database_url().await?)
+            .env("POSTRIDER_INGEST_URL", self.grpc("ingest"))
+            .env("POSTRIDER_HISTORY_URL", self.grpc("history"))
+            .env("POSTRIDER_MASTER_KEY", MASTER_KEY)
+            .env("POSTRIDER_ADMIN_KEY", ADMIN_KEY)
+            .env("POSTRIDER_EGRESS_ALLOW", "127.0.0.0/8")
+            .env("POSTRIDER_EGRESS_ALLOW_HTTP", "true");
+        Ok(())
+    }
+
+    async fn database_url(&self) -> Result<String> {
+        Ok(self.postgres.lock().await.as_ref().context("PostgreSQL first")?.url())
+    }
+
+    /// Kills a process (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn kill(&self, name: &str) -> Result<()> {
+        self.take(name)?.kill()
+    }
+
+    /// Ends a process with SIGTERM; it must exit with 0.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within 35 s, or not with 0.
+    pub fn terminate(&self, name: &str) -> Result<()> {
+        let mut process = self.take(name)?;
+        let status = process.terminate(Duration::from_secs(35))?;
+        ensure!(status.code() == Some(0), "{name} ended with {status}:\n{}", process.tail());
+        Ok(())
+    }
+
+    fn take(&self, name: &str) -> Result<Process> {
+        let mut processes = self.processes.lock().expect("no panic holds it");
+        processes.remove(name).with_context(|| format!("{name} does not run"))
+    }
+
+    /// Whether every process that was started still runs.
+    ///
+    /// # Errors
+    ///
+    /// Names the first that has ended.
+    pub fn all_running(&self) -> Result<()> {
+        let mut processes = self.processes.lock().expect("no panic holds it");
+        for (name, process) in processes.iter_mut() {
+            ensure!(process.is_running(), "{name} has ended:\n{}", process.tail());
+        }
+        Ok(())
+    }
+
+    /// The supervised or separate nats-server: killed (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// When it is not found.
+    pub async fn kill_nats(&self) -> Result<()> {
+        if self.mode == Mode::Processes {
+            return self.nats.lock().await.as_mut().context("it was started")?.kill();
+        }
+        let id = self.supervised_nats()?;
+        rustix::process::kill_process(id, rustix::process::Signal::KILL)?;
+        Ok(())
+    }
+
+    /// Starts the separate nats-server again; the supervised one comes back by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_nats(&self) -> Result<()> {
+        if let Some(nats) = self.nats.lock().await.as_mut() {
+            nats.start().await?;
+        }
+        Ok(())
+    }
+
+    /// Stops PostgreSQL as a crash would.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub async fn stop_database(&self) -> Result<()> {
+        self.postgres.lock().await.as_mut().context("there is no PostgreSQL")?.stop()
+    }
+
+    /// Starts PostgreSQL again.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_database(&self) -> Result<()> {
+        self.postgres.lock().await.as_mut().context("there is no PostgreSQL")?.start().await
+    }
+
+    /// The child of standalone.
+    fn supervised_nats(&self) -> Result<rustix::process::Pid> {
+        let parent = {
+            let processes = self.processes.lock().expect("no panic holds it");
+            processes.get("standalone").context("standalone does not run")?.id()
+        };
+        let mut children = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
+            let text = std::fs::read_to_string(task?.path().join("children"))?;
+            children.extend(text.split_whitespace().map(str::to_owned));
+        }
+        ensure!(children.len() == 1, "standalone has the children {children:?}");
+        rustix::process::Pid::from_raw(children[0].parse()?).context("a process id is not 0")
+    }
+
+    /// Lines of its logs that say that a human must act.
+    ///
+    /// # Errors
+    ///
+    /// When a log cannot be read.
+    pub fn errors_logged(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for name in self.processes() {
+            let log = self.dir.path().join(format!("{name}.log"));
+            let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
+            let errors = text
+                .lines()
+                .filter(|line| line.contains("\"level\":\"ERROR\"") || line.contains(" ERROR "))
+                .chain(text.lines().filter(|line| line.contains("panicked at")));
+            lines.extend(errors.map(|line| format!("{name}: {line}")));
+        }
+        Ok(lines)
+    }
+}
+
+/// The program under test: `POSTRIDER_BIN`, else beside the tests' own.
+///
+/// # Errors
+///
+/// When it has not been built.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("POSTRIDER_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let path = own.ancestors().nth(2).context("tests run from target/<profile>/deps")?;
+    let path = path.join("postrider");
+    ensure!(path.exists(), "{} is missing: cargo build -p postrider", path.display());
+    Ok(path)
+}

@@ -1,0 +1,72 @@
+//! A nats-server of the test's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::ports::free_port;
+use crate::process::Process;
+use crate::wait::eventually;
+
+/// One nats-server with JetStream; its port and store outlive restarts.
+#[derive(Debug)]
+pub struct Nats {
+    dir: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Nats {
+    /// Prepares a server under `dir`; [`Nats::start`] starts it.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration cannot be written.
+    pub fn new(dir: &Path) -> Result<Self> {
+        let port = free_port();
+        let dir = dir.to_owned();
+        let config = format!(
+            "server_name: test\nlisten: \"127.0.0.1:{port}\"\n\
+             jetstream {{ store_dir: {:?}, sync_interval: always }}\n",
+            dir.join("jetstream")
+        );
+        std::fs::write(dir.join("nats.conf"), config)?;
+        Ok(Self { dir, port, process: None })
+    }
+
+    /// The address clients connect to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the server, on the same port and store each time.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started or does not listen within 10 s.
+    pub async fn start(&mut self) -> Result<()> {
+        let program = std::env::var_os("POSTRIDER_NATS_SERVER")
+            .unwrap_or_else(|| "nats-server".into());
+        let mut command = Command::new(program);
+        command.arg("--config").arg(self.dir.join("nats.conf"));
+        self.process = Some(Process::start("nats", command, &self.dir)?);
+        let address = ("127.0.0.1", self.port);
+        eventually("nats-server listens", Duration::from_secs(10), || async move {
+            tokio::net::TcpStream::connect(address).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Kills the server (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().context("nats-server does not run")?.kill()
+    }
+}

@@ -1,0 +1,149 @@
+//! A PostgreSQL cluster of the test's own.
+
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Signal, geteuid};
+
+use crate::ports::free_port;
+use crate::process::Process;
+use crate::wait::eventually;
+
+/// One cluster, fsync on, owned by an unprivileged user.
+#[derive(Debug)]
+pub struct Postgres {
+    dir: PathBuf,
+    programs: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Postgres {
+    /// Makes the cluster; [`Postgres::start`] starts it.
+    ///
+    /// # Errors
+    ///
+    /// When PostgreSQL is not installed or `initdb` fails.
+    pub fn new(dir: &Path) -> Result<Self> {
+        let programs = programs()?;
+        let data = dir.join("postgres");
+        std::fs::create_dir(&data)?;
+        if geteuid().is_root() {
+            let (user, group) = postgres_user()?;
+            chown(&data, Some(user), Some(group))?;
+            open_parents(&data)?;
+        }
+        let cluster =
+            Self { dir: dir.to_owned(), programs, port: free_port(), process: None };
+        let output = cluster
+            .command("initdb")
+            .args(["--username=postrider", "--auth=trust", "--encoding=UTF8", "--no-instructions"])
+            .arg("--pgdata")
+            .arg(cluster.data())
+            .output()?;
+        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(cluster)
+    }
+
+    /// The address clients connect to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postrider@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts the server, on the same port each time.
+    ///
+    /// # Errors
+    ///
+    /// When it does not listen within 20 s.
+    pub async fn start(&mut self) -> Result<()> {
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.data());
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        self.process = Some(Process::start("postgres", command, &self.dir)?);
+        eventually("PostgreSQL answers", Duration::from_secs(20), || async {
+            let answer = self
+                .command("pg_isready")
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .output()?;
+            ensure!(answer.status.success(), "pg_isready says no");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stops the server at once, as a crash would (SIGQUIT).
+    ///
+    /// # Errors
+    ///
+    /// When it does not run or does not end within 10 s.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("PostgreSQL does not run")?;
+        process.signal(Signal::QUIT)?;
+        process.wait(Duration::from_secs(10))?;
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.join("postgres")
+    }
+
+    /// PostgreSQL refuses to run as root.
+    fn command(&self, program: &str) -> Command {
+        let program = self.programs.join(program);
+        let mut command = if geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+            command.arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.current_dir("/");
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            // A kill would leave its workers behind for a moment.
+            let _ = self.stop();
+        }
+    }
+}
+
+fn programs() -> Result<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .context("PostgreSQL is needed: apt-get install postgresql")?
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|path| path.join("initdb").exists())
+        .collect();
+    found.sort();
+    found.pop().context("no PostgreSQL server programs under /usr/lib/postgresql")
+}
+
+fn postgres_user() -> Result<(u32, u32)> {
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let line = users
+        .lines()
+        .find(|line| line.starts_with("postgres:"))
+        .context("there is no user `postgres` to run PostgreSQL as")?;
+    let fields: Vec<&str> = line.split(':').collect();
+    Ok((fields[2].parse()?, fields[3].parse()?))
+}
+
+/// Lets the unprivileged user reach the data directory.
+fn open_parents(data: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let temporary = std::env::temp_dir();
+    for parent in data.ancestors().skip(1).take_while(|parent| **parent != *temporary) {
+        let mut permissions = std::fs::metadata(parent)?.permissions();
+        permissions.set_mode(permissions.mode() | 0o011);
+        std::fs::set_permissions(parent, permissions)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! A customer's endpoint that answers as it is told and remembers what came.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::wait::eventually;
+
+/// One request that arrived.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub at: Instant,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Received {
+    /// A header's text, empty if it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// What to answer to one request.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    pub delay: Duration,
+}
+
+impl Answer {
+    /// `status` with a short body, at once.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        let body = Bytes::from(format!("answered {status}"));
+        Self { status, headers: Vec::new(), body, delay: Duration::ZERO }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same with another body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same after a while.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    received: Mutex<Vec<Received>>,
+    /// By path: answers to give in turn; the last one stays.
+    scripts: Mutex<HashMap<String, Vec<Answer>>>,
+}
+
+/// A server on loopback. Each path is an endpoint of its own and answers 200
+/// unless told otherwise.
+#[derive(Debug)]
+pub struct Receiver {
+    memory: Arc<Memory>,
+    port: u16,
+    _stop: DropGuard,
+}
+
+impl Receiver {
+    /// Starts listening on a free port.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be had.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let memory = Arc::new(Memory::default());
+        let app = Router::new().fallback(take).with_state(memory.clone());
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
+        Ok(Self { memory, port, _stop: stop.drop_guard() })
+    }
+
+    /// The address of the endpoint `path` (without a slash).
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/{path}", self.port)
+    }
+
+    /// From now on `path` gives these answers in turn, then the last one again
+    /// and again.
+    pub fn script(&self, path: &str, answers: impl IntoIterator<Item = Answer>) {
+        let mut answers: Vec<Answer> = answers.into_iter().collect();
+        answers.reverse();
+        let mut scripts = self.memory.scripts.lock().expect("no panic holds it");
+        scripts.insert(format!("/{path}"), answers);
+    }
+
+    /// All that came to `path`, in order of arrival.
+    #[must_use]
+    pub fn received(&self, path: &str) -> Vec<Received> {
+        let path = format!("/{path}");
+        let received = self.memory.received.lock().expect("no panic holds it");
+        received.iter().filter(|one| one.path == path).cloned().collect()
+    }
+
+    /// Waits until `count` requests have come to `path`.
+    ///
+    /// # Errors
+    ///
+    /// When fewer came within `limit`.
+    pub async fn wait_for(
+        &self,
+        path: &str,
+        count: usize,
+        limit: Duration,
+    ) -> Result<Vec<Received>> {
+        eventually(&format!("{count} requests at /{path}"), limit, || async {
+            let received = self.received(path);
+            ensure!(received.len() >= count, "{} came", received.len());
+            Ok(received)
+        })
+        .await
+    }
+}
+
+async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
+    let at = Instant::now();
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let body = axum::body::to_bytes(body, 16 << 20).await.unwrap_or_default();
+    let answer = next_answer(&memory, &path);
+    let received = Received { at, path, headers: parts.headers, body };
+    memory.received.lock().expect("no panic holds it").push(received);
+    tokio::time::sleep(answer.delay).await;
+    let mut response = Response::builder()
+        .status(StatusCode::from_u16(answer.status).expect("a test uses real status codes"));
+    for (name, value) in &answer.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(answer.body)).expect("a test uses real headers")
+}
+
+fn next_answer(memory: &Memory, path: &str) -> Answer {
+    let mut scripts = memory.scripts.lock().expect("no panic holds it");
+    match scripts.get_mut(path) {
+        Some(answers) if answers.len() > 1 => answers.pop().expect("more than one"),
+        Some(answers) => answers.last().cloned().unwrap_or_else(|| Answer::status(200)),
+        None => Answer::status(200),
+    }
+}

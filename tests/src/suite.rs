@@ -1,0 +1,142 @@
+//! Running scenarios against a shared deployment.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use crate::deployment::{Deployment, Mode};
+
+type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A named scenario.
+pub struct Scenario<D> {
+    pub name: &'static str,
+    pub run: fn(D) -> Running,
+}
+
+impl<D> std::fmt::Debug for Scenario<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scenario").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Lists async functions as scenarios under their own names.
+#[macro_export]
+macro_rules! scenarios {
+    ($($path:path),+ $(,)?) => {
+        vec![$($crate::suite::Scenario {
+            name: stringify!($path),
+            run: |argument| Box::pin($path(argument)),
+        }),+]
+    };
+}
+
+/// A runtime for the whole test program, with the TLS provider installed.
+///
+/// # Panics
+///
+/// When the runtime cannot be made.
+#[must_use]
+pub fn runtime() -> Arc<Runtime> {
+    // Fails only if a provider is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Arc::new(Runtime::new().expect("a runtime can be made"))
+}
+
+/// Makes a trial of a scenario.
+#[must_use]
+pub fn trial<D: Send + 'static>(
+    runtime: &Arc<Runtime>,
+    prefix: &str,
+    scenario: Scenario<D>,
+    argument: impl FnOnce() -> Result<D> + Send + 'static,
+) -> Trial {
+    let runtime = runtime.clone();
+    let name = format!("{prefix}::{}", scenario.name.replace(' ', ""));
+    Trial::test(name, move || {
+        let result = argument().and_then(|argument| runtime.block_on((scenario.run)(argument)));
+        result.map_err(|error| Failed::from(format!("{error:?}")))
+    })
+}
+
+/// Runs every scenario in every mode, each mode against one deployment that is
+/// started when the first scenario needs it. After the last one, no log may
+/// hold an error.
+///
+/// # Panics
+///
+/// When the runtime cannot be made.
+#[must_use]
+pub fn run_in_both_modes(
+    settings: &'static [(&'static str, &'static str)],
+    scenarios: fn() -> Vec<Scenario<Arc<Deployment>>>,
+) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = runtime();
+    let mut trials = Vec::new();
+    let mut shared = Vec::new();
+    for mode in [Mode::Standalone, Mode::Processes] {
+        let deployment = Arc::new(Shared::new(mode, settings));
+        for scenario in scenarios() {
+            let (handle, deployment) = (runtime.clone(), deployment.clone());
+            trials.push(trial(&runtime, mode.name(), scenario, move || {
+                handle.block_on(deployment.get())
+            }));
+        }
+        shared.push(deployment);
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let mut clean = true;
+    for deployment in shared {
+        clean &= deployment.finish();
+    }
+    if clean { conclusion.exit_code() } else { ExitCode::FAILURE }
+}
+
+/// A deployment that is started at its first use.
+#[derive(Debug)]
+struct Shared {
+    mode: Mode,
+    settings: &'static [(&'static str, &'static str)],
+    started: tokio::sync::Mutex<Option<Arc<Deployment>>>,
+}
+
+impl Shared {
+    fn new(mode: Mode, settings: &'static [(&'static str, &'static str)]) -> Self {
+        Self { mode, settings, started: tokio::sync::Mutex::default() }
+    }
+
+    async fn get(&self) -> Result<Arc<Deployment>> {
+        let mut started = self.started.lock().await;
+        if let Some(deployment) = started.as_ref() {
+            return Ok(deployment.clone());
+        }
+        let deployment = Arc::new(Deployment::start(self.mode, self.settings).await?);
+        *started = Some(deployment.clone());
+        Ok(deployment)
+    }
+
+    /// Drops the deployment; false if its logs hold errors.
+    #[expect(clippy::print_stderr, reason = "this is what the test program reports")]
+    fn finish(&self) -> bool {
+        let Some(deployment) = self.started.blocking_lock().take() else {
+            return true;
+        };
+        match deployment.errors_logged() {
+            Ok(errors) if errors.is_empty() => true,
+            Ok(errors) => {
+                eprintln!("{}: errors in the logs:\n{}", self.mode.name(), errors.join("\n"));
+                false
+            }
+            Err(error) => {
+                eprintln!("{}: logs cannot be read: {error:#}", self.mode.name());
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The whole line as its users see it: the same scenarios in standalone on
+//! SQLite and as five processes on nats-server and PostgreSQL.
+
+mod bad_input;
+mod bad_input_grpc;
+mod customers;
+mod delivery;
+mod endpoints;
+mod history;
+mod keys;
+mod publish;
+mod reflection;
+mod retry;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::suite::run_in_both_modes(
+        &[("POSTRIDER_RETRY_SCHEDULE", "1s,2s,3s"), ("POSTRIDER_DELIVERY_TIMEOUT", "3s")],
+        || {
+            let mut scenarios = Vec::new();
+            scenarios.extend(bad_input::scenarios());
+            scenarios.extend(bad_input_grpc::scenarios());
+            scenarios.extend(customers::scenarios());
+            scenarios.extend(delivery::scenarios());
+            scenarios.extend(endpoints::scenarios());
+            scenarios.extend(history::scenarios());
+            scenarios.extend(keys::scenarios());
+            scenarios.extend(publish::scenarios());
+            scenarios.extend(reflection::scenarios());
+            scenarios.extend(retry::scenarios());
+            scenarios
+        },
+    )
+}
