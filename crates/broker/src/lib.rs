@@ -1,1 +1,28 @@
+//! Everything Postrider says to NATS JetStream: the streams, what is published
+//! to them and consumed from them, and the directories (KV buckets) that every
+//! role follows. Nobody else knows a subject's or a bucket's name.
+//!
+//! - [`topology`]: streams, buckets, and the names in them
+//! - [`Broker`]: the connection; publishing events, schedules, commands
+//! - [`list`]: lists of deliveries, plans and records
+//! - [`consume`]: durable consumers that outlive any outage
+//! - [`follow`]: reading a stream from some point on, for ever
+//! - [`directory`]: endpoints, keys and event types, as every role sees them
 
+mod connection;
+pub mod consume;
+pub mod directory;
+mod error;
+mod events;
+pub mod follow;
+pub mod list;
+mod schedule;
+pub mod topology;
+
+pub use connection::{Broker, ConnectOptions};
+pub use consume::{Consumer, Input, Message};
+pub use directory::{EndpointDirectory, EventTypeDirectory, KeyDirectory};
+pub use error::{Error, Lagging};
+pub use events::Publication;
+pub use follow::RecordFollower;
+pub use list::{DeliveryPublisher, PlanPublisher, RecordPublisher};

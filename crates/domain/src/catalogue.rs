@@ -2,7 +2,7 @@
 
 /// An event type as the catalogue shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Definition {
+pub struct EventTypeDefinition {
     pub name: &'static str,
     pub description: &'static str,
     /// JSON Schema, draft 2020-12, of `data.object`. It documents; publishing
@@ -13,20 +13,25 @@ pub struct Definition {
 }
 
 /// The built-in event types.
-pub const BUILT_IN: [Definition; 3] = [
-    Definition {
+#[must_use]
+pub const fn built_in() -> &'static [EventTypeDefinition; 3] {
+    &BUILT_IN
+}
+
+const BUILT_IN: [EventTypeDefinition; 3] = [
+    EventTypeDefinition {
         name: "message.incoming",
         description: "A message came in from a contact.",
         schema: include_str!("catalogue/message.incoming.schema.json").trim_ascii(),
         example: include_str!("catalogue/message.incoming.example.json").trim_ascii(),
     },
-    Definition {
+    EventTypeDefinition {
         name: "message.report",
         description: "A message that was sent changed its status: sent, delivered, read or failed.",
         schema: include_str!("catalogue/message.report.schema.json").trim_ascii(),
         example: include_str!("catalogue/message.report.example.json").trim_ascii(),
     },
-    Definition {
+    EventTypeDefinition {
         name: "form.submitted",
         description: "A contact filled in a form and sent it.",
         schema: include_str!("catalogue/form.submitted.schema.json").trim_ascii(),
@@ -44,7 +49,7 @@ mod tests {
 
     #[test]
     fn every_definition_is_well_formed() {
-        for definition in BUILT_IN {
+        for definition in built_in() {
             assert!(EventType::parse(definition.name).is_ok());
             for text in [definition.schema, definition.example] {
                 JsonObject::parse(Bytes::from_static(text.as_bytes())).unwrap();

@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq as _;
 use crate::delivery::words;
 use crate::problem::{Problem, Reason};
 use crate::trace::to_hex;
+use crate::vault::MasterKey;
 use crate::{AccountId, Timestamp};
 
 /// Longer tokens are not looked at.
@@ -45,30 +46,35 @@ pub enum Need {
     Service,
 }
 
-/// A freshly made key. Shown once, then only its hash is kept.
-#[derive(Debug)]
-pub struct NewKey {
-    pub id: String,
-    pub token: String,
-}
-
-/// Makes a key from random bytes: 8 for the id, 32 for the secret.
-#[must_use]
-pub fn generate(scope: Scope, id: [u8; 8], secret: [u8; 32]) -> NewKey {
-    let id = to_hex(&id);
-    let token = assemble(scope, &id, &secret);
-    NewKey { id, token }
-}
-
-/// The key that the roles show each other, derived from the master key's
-/// `derive` so that every process knows it.
-#[must_use]
-pub fn service_token(derived: &[u8; 32]) -> String {
-    assemble(Scope::Service, SERVICE_KEY_ID, derived)
-}
-
 /// The id of the key that the roles show each other.
-pub const SERVICE_KEY_ID: &str = "0000000000000000";
+pub const SERVICE_KEY_ID: &str = "service";
+
+/// What the master key derives the roles' key from.
+const SERVICE_LABEL: &str = "postrider service identity v1";
+
+/// Makes keys. A key itself is only ever a string: it is shown once, then
+/// nothing but its hash is kept.
+#[derive(Debug)]
+pub enum ApiKey {}
+
+impl ApiKey {
+    /// The id and the token of a key made of random bytes. The id is a part of
+    /// their SHA-256, which does not give them away.
+    #[must_use]
+    pub fn generate(scope: Scope, random: [u8; 32]) -> (String, String) {
+        let id = to_hex(&Sha256::digest(random)[..ID_CHARS / 2]);
+        let token = assemble(scope, &id, &random);
+        (id, token)
+    }
+
+    /// The token that the roles show each other. Every process that has the
+    /// master key knows it.
+    #[must_use]
+    pub fn service(master_key: &MasterKey) -> String {
+        let secret = master_key.derive(SERVICE_LABEL);
+        assemble(Scope::Service, SERVICE_KEY_ID, &secret)
+    }
+}
 
 fn assemble(scope: Scope, id: &str, secret: &[u8; 32]) -> String {
     let stem = format!("pr_{scope}_{id}_{}", to_hex(secret));
@@ -94,11 +100,11 @@ pub fn lookup_id(token: &str) -> Option<String> {
         let (kind, rest) = rest.split_once('_')?;
         let (id, secret) = rest.split_once('_')?;
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let formed = kind.parse::<Scope>().is_ok()
-            && id.len() == ID_CHARS
-            && secret.len() == SECRET_CHARS + CHECK_CHARS
-            && hex(id)
-            && hex(secret);
+        let id_formed = match kind.parse::<Scope>().ok()? {
+            Scope::Service => id == SERVICE_KEY_ID,
+            _ => id.len() == ID_CHARS && hex(id),
+        };
+        let formed = id_formed && secret.len() == SECRET_CHARS + CHECK_CHARS && hex(secret);
         if !formed {
             return None;
         }
@@ -227,13 +233,22 @@ mod tests {
 
     #[test]
     fn a_token_carries_its_id_and_its_check() {
-        let key = generate(Scope::Publish, [1; 8], [2; 32]);
-        assert_eq!(lookup_id(&key.token).as_deref(), Some(key.id.as_str()));
-        let mut mistyped = key.token.clone();
-        mistyped.replace_range(30..31, "f");
-        assert_eq!(lookup_id(&mistyped), None);
+        let (id, token) = ApiKey::generate(Scope::Publish, [2; 32]);
+        assert_eq!(lookup_id(&token), Some(id));
+        for position in 0..token.len() {
+            let mut mistyped = token.clone();
+            let other = if token[position..].starts_with('0') {
+                "1"
+            } else {
+                "0"
+            };
+            mistyped.replace_range(position..=position, other);
+            // Without our prefix it could be an operator's own.
+            let found = lookup_id(&mistyped).filter(|_| position > 2);
+            assert_eq!(found, None, "{mistyped}");
+        }
         assert_eq!(
-            lookup_id(&service_token(&[1; 32])).as_deref(),
+            lookup_id(&ApiKey::service(&MasterKey::from_bytes([1; 32]))).as_deref(),
             Some(SERVICE_KEY_ID)
         );
         for wrong in [
@@ -251,18 +266,18 @@ mod tests {
 
     #[test]
     fn only_the_right_token_holds_and_only_in_time() {
-        let key = generate(Scope::Read, [1; 8], [2; 32]);
+        let (id, token) = ApiKey::generate(Scope::Read, [2; 32]);
         let end = Timestamp::from_unix_millis(1_000);
         let record = KeyRecord {
-            id: key.id,
+            id,
             version: 1,
-            hash: hash(&key.token),
+            hash: hash(&token),
             scope: Scope::Read,
             account: None,
             expires_at: Some(end),
         };
-        assert!(record.verify(&key.token, Timestamp::from_unix_millis(999)));
-        assert!(!record.verify(&key.token, end));
+        assert!(record.verify(&token, Timestamp::from_unix_millis(999)));
+        assert!(!record.verify(&token, end));
         assert!(!record.verify("another", Timestamp::from_unix_millis(0)));
     }
 

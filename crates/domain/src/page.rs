@@ -65,7 +65,7 @@ impl<T> Page<T> {
         let token = |item: Option<&T>, there: bool, direction| match item {
             Some(item) if there => {
                 let (at, id) = key(item);
-                encode(&Cursor { at, id, direction }, context)
+                PageToken::encode(&Cursor { at, id, direction }, context)
             }
             _ => String::new(),
         };
@@ -86,31 +86,33 @@ impl<T> Page<T> {
     }
 }
 
-/// The token of a cursor. `context` names the list, its account and its
-/// filters: the token is refused anywhere else.
-#[must_use]
-pub fn encode(cursor: &Cursor, context: &str) -> String {
-    let mut bytes = Vec::with_capacity(29);
-    bytes.push(match cursor.direction {
-        Direction::Next => 0,
-        Direction::Prev => 1,
-    });
-    bytes.extend_from_slice(&cursor.at.to_be_bytes());
-    bytes.extend_from_slice(cursor.id.as_bytes());
-    bytes.extend_from_slice(&check(&bytes, context));
-    URL_SAFE_NO_PAD.encode(bytes)
-}
+/// Reads and writes the tokens of pages, which are base64url.
+#[derive(Debug)]
+pub enum PageToken {}
 
-/// The cursor of a token; the empty token is the first page.
-///
-/// # Errors
-///
-/// [`Reason::PageTokenInvalid`] on the field `page_token`.
-pub fn decode(token: &str, context: &str) -> Result<Option<Cursor>, Problem> {
-    if token.is_empty() {
-        return Ok(None);
+impl PageToken {
+    /// The token of a cursor. `context` names the list, its account and its
+    /// filters: the token is refused anywhere else.
+    #[must_use]
+    pub fn encode(cursor: &Cursor, context: &str) -> String {
+        let mut bytes = Vec::with_capacity(29);
+        bytes.push(match cursor.direction {
+            Direction::Next => 0,
+            Direction::Prev => 1,
+        });
+        bytes.extend_from_slice(&cursor.at.to_be_bytes());
+        bytes.extend_from_slice(cursor.id.as_bytes());
+        bytes.extend_from_slice(&check(&bytes, context));
+        URL_SAFE_NO_PAD.encode(bytes)
     }
-    read(token, context).map(Some).ok_or_else(|| {
+
+    /// The cursor of a token that [`PageToken::encode`] made for this context.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::PageTokenInvalid`] on the field `page_token`.
+    pub fn decode(token: &str, context: &str) -> Result<Cursor, Problem> {
+        read(token, context).ok_or_else(|| {
         Problem::of_field(
             Reason::PageTokenInvalid,
             "page_token",
@@ -118,6 +120,20 @@ pub fn decode(token: &str, context: &str) -> Result<Option<Cursor>, Problem> {
              for the first page",
         )
     })
+    }
+
+    /// The same, but the empty token is the first page and has no cursor.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::PageTokenInvalid`] on the field `page_token`.
+    pub fn decode_or_first(token: &str, context: &str) -> Result<Option<Cursor>, Problem> {
+        if token.is_empty() {
+            Ok(None)
+        } else {
+            Self::decode(token, context).map(Some)
+        }
+    }
 }
 
 fn read(token: &str, context: &str) -> Option<Cursor> {
@@ -149,7 +165,7 @@ fn check(payload: &[u8], context: &str) -> [u8; 4] {
 /// The size of a page: 0 or none is [`DEFAULT_SIZE`], more than [`MAX_SIZE`]
 /// is that.
 #[must_use]
-pub fn size(asked: Option<u32>) -> u32 {
+pub fn page_size(asked: Option<u32>) -> u32 {
     match asked {
         None | Some(0) => DEFAULT_SIZE,
         Some(size) => size.min(MAX_SIZE),
@@ -168,23 +184,24 @@ mod tests {
             id: Uuid::from_u128(7),
             direction: Direction::Prev,
         };
-        let token = encode(&cursor, "attempts acme");
-        assert_eq!(decode(&token, "attempts acme"), Ok(Some(cursor)));
-        assert_eq!(decode("", "attempts acme"), Ok(None));
+        let token = PageToken::encode(&cursor, "attempts acme");
+        assert_eq!(PageToken::decode(&token, "attempts acme"), Ok(cursor));
+        assert_eq!(PageToken::decode_or_first("", "attempts acme"), Ok(None));
+        assert!(PageToken::decode("", "attempts acme").is_err());
         for (wrong, context) in [
             (token.as_str(), "attempts other"),
             (&token[..token.len() - 2], "attempts acme"),
             ("!!", "attempts acme"),
             ("AAAA", "attempts acme"),
         ] {
-            let problem = decode(wrong, context).unwrap_err();
+            let problem = PageToken::decode_or_first(wrong, context).unwrap_err();
             assert_eq!(problem.reason, Reason::PageTokenInvalid, "{wrong}");
         }
     }
 
     /// Walks a list of 0 to 6, newest first, as a query would.
     fn page(token: &str, size: u32) -> Page<i64> {
-        let cursor = decode(token, "c").unwrap();
+        let cursor = PageToken::decode_or_first(token, "c").unwrap();
         let limit = usize::try_from(size).unwrap() + 1;
         let found: Vec<i64> = match cursor {
             None => (0..=6).rev().take(limit).collect(),
@@ -227,7 +244,7 @@ mod tests {
     #[test]
     fn sizes_stay_in_their_range() {
         assert_eq!(
-            [None, Some(0), Some(1), Some(1_000)].map(size),
+            [None, Some(0), Some(1), Some(1_000)].map(page_size),
             [20, 20, 1, 100]
         );
     }

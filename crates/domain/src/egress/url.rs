@@ -12,12 +12,12 @@ pub const MAX_URL_CHARS: usize = 2_048;
 
 /// The bad ports of the Fetch standard (<https://fetch.spec.whatwg.org/#port-blocking>),
 /// and 0.
-const BAD_PORTS: [u16; 84] = [
+const BAD_PORTS: [u16; 83] = [
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101,
     102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427,
     465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990,
     993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667,
-    6668, 6669, 6679, 6697, 10080, 65535,
+    6668, 6669, 6679, 6697, 10080,
 ];
 
 /// Names that mean something inside a network only, with what stands below.
@@ -57,10 +57,12 @@ impl EndpointUrl {
         &self.url
     }
 
-    /// The host's name if it is one, not an address.
+    /// The host: a name to resolve, or an address.
     #[must_use]
-    pub fn domain(&self) -> Option<&str> {
-        self.url.domain()
+    pub fn host(&self) -> Host<&str> {
+        self.url
+            .host()
+            .expect("a URL without a host is not accepted")
     }
 
     /// The port, the scheme's if none is given.
@@ -81,12 +83,17 @@ fn check(text: &str, policy: &Policy) -> Result<Url, &'static str> {
     {
         return Err("remove control characters, white space and backslashes");
     }
-    let url = Url::parse(text).map_err(|_| "use an absolute URL, e.g. https://example.com/hook")?;
+    let relative = "use an absolute URL, e.g. https://example.com/hook";
+    let url = Url::parse(text).map_err(|_| relative)?;
     match url.scheme() {
         "https" => {}
         "http" if policy.allow_http => {}
         "http" => return Err("use https; plain http is not allowed here"),
         _ => return Err("use https"),
+    }
+    // The parser takes `https:example.com` and `https:///example.com` too.
+    if authority(text).is_empty() {
+        return Err(relative);
     }
     if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {
         return Err("remove the user name and password; check the signature instead");
@@ -166,6 +173,8 @@ mod tests {
         for good in [
             "https://example.com",
             "https://example.com:8443/a?b=c",
+            "https://example.com:65535",
+            "https://example.com?next=//a@b",
             "https://hooks.example.co.uk/ä",
             "https://1.1.1.1/",
             "https://[2606:4700:4700::1111]/",
@@ -229,6 +238,17 @@ mod tests {
             "https://[fe80::1]",
             "https://[64:ff9b::7f00:1]",
             "javascript:alert(1)",
+            "https:example.com",
+            "https:@example.com",
+            "https:/example.com",
+            "https:///example.com",
+            "https://%31%32%37.0.0.1",
+            "https://127%2e0.0.1",
+            "https://127。0。0。1",
+            "https://local%68ost",
+            "https://ⓛocalhost",
+            "https://example.com:65536",
+            "https://metadata.google.internal.",
         ] {
             assert!(message(bad, &Policy::default()).is_some(), "{bad:?}");
         }

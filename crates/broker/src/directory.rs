@@ -1,0 +1,176 @@
+//! Directories: what control publishes and every role follows, so that the
+//! line works without the database.
+
+mod endpoints;
+mod event_types;
+mod keys;
+mod write;
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::stream::DirectGetErrorKind;
+use bytes::Bytes;
+use domain::{AccountId, EndpointId, EventType};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+pub use endpoints::{Change, EndpointDirectory};
+pub use event_types::EventTypeDirectory;
+pub use keys::KeyDirectory;
+pub use write::{Key, Value};
+
+use crate::follow::{Followed, Follower, Start};
+use crate::{Broker, Error};
+
+const READ: Duration = Duration::from_secs(2);
+
+/// A bucket of JetStream's key-value store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// `<partition>.<account>.<endpoint>`
+    Endpoints,
+    /// `<key id>`
+    Keys,
+    /// `<name>`
+    EventTypes,
+}
+
+impl Bucket {
+    /// Every bucket.
+    pub const ALL: [Self; 3] = [Self::Endpoints, Self::Keys, Self::EventTypes];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Endpoints => "endpoints",
+            Self::Keys => "keys",
+            Self::EventTypes => "event_types",
+        }
+    }
+
+    fn stream(self) -> String {
+        format!("KV_{}", self.name())
+    }
+
+    fn subject(self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name())
+    }
+
+    fn key(self, subject: &str) -> Option<&str> {
+        subject
+            .strip_prefix("$KV.")?
+            .strip_prefix(self.name())?
+            .strip_prefix('.')
+    }
+}
+
+/// What an entry says: `None` if it was deleted.
+fn value_of(headers: Option<&HeaderMap>, payload: Bytes) -> Option<Bytes> {
+    let operation = headers.and_then(|headers| headers.get("KV-Operation"));
+    operation.is_none().then_some(payload)
+}
+
+/// One change of an entry.
+#[derive(Debug)]
+struct Entry<'a> {
+    key: &'a str,
+    /// `None`: deleted.
+    value: Option<Bytes>,
+}
+
+/// How far a directory has seen its bucket.
+#[derive(Debug)]
+struct Progress {
+    revision: watch::Sender<u64>,
+    current: watch::Sender<bool>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            revision: watch::Sender::new(0),
+            current: watch::Sender::new(false),
+        }
+    }
+}
+
+/// Follows a bucket until `shutdown` is cancelled and hands over every change.
+/// `reset` is called before the bucket is read anew from its beginning.
+async fn follow(
+    bucket: Bucket,
+    broker: &Broker,
+    progress: &Progress,
+    shutdown: &CancellationToken,
+    mut apply: impl FnMut(Entry<'_>),
+    mut synced: impl FnMut(),
+) {
+    let mut follower = Follower::new(broker, bucket.stream(), Start::LastOfEachSubject);
+    let mut target = None;
+    loop {
+        if !*progress.current.borrow() {
+            if target.is_none() {
+                target = broker.last_sequence(&bucket.stream()).await.ok();
+            }
+            if target.is_some_and(|target| *progress.revision.borrow() >= target) {
+                synced();
+                progress.current.send_replace(true);
+            }
+        }
+        let waiting_for_target = target.is_none();
+        let followed = tokio::select! {
+            followed = follower.next() => followed,
+            () = tokio::time::sleep(Duration::from_millis(200)), if waiting_for_target => continue,
+            () = shutdown.cancelled() => return,
+        };
+        let Followed {
+            sequence,
+            subject,
+            headers,
+            payload,
+        } = followed;
+        if let Some(key) = bucket.key(&subject) {
+            apply(Entry {
+                key,
+                value: value_of(headers.as_ref(), payload),
+            });
+        }
+        progress.revision.send_replace(sequence);
+    }
+}
+
+/// The last value of an entry, read from the server, and its revision.
+async fn read(broker: &Broker, bucket: Bucket, key: &str) -> Result<(u64, Option<Bytes>), Error> {
+    let read = async {
+        let stream = broker
+            .jetstream
+            .get_stream_no_info(bucket.stream())
+            .await
+            .map_err(Error::unavailable)?;
+        // Not a direct get from any replica: this is for who writes next.
+        match stream
+            .direct_get_last_for_subject(bucket.subject(key))
+            .await
+        {
+            Ok(message) => Ok((
+                message.sequence,
+                value_of(Some(&message.headers), message.payload),
+            )),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok((0, None)),
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    };
+    timeout(READ, read)
+        .await
+        .map_err(|_| Error::unavailable("no answer in time"))?
+}
+
+fn endpoint_key(broker: &Broker, account: &AccountId, id: EndpointId) -> String {
+    format!("{}.{account}.{id}", broker.partitions().of(id))
+}
+
+fn event_type_key(name: &EventType) -> String {
+    name.to_string()
+}

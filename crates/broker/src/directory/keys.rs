@@ -1,0 +1,128 @@
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use domain::key::{Identity, KeyRecord, invalid_key, lookup_id};
+use domain::{Problem, Reason, Timestamp};
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::{Bucket, Entry, Progress};
+use crate::Broker;
+
+/// All keys, as control last published them. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct KeyDirectory(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    keys: RwLock<HashMap<String, Arc<KeyRecord>>>,
+    progress: Progress,
+    broker: OnceLock<Broker>,
+}
+
+impl KeyDirectory {
+    /// An empty directory; [`KeyDirectory::run`] fills it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps it current until `shutdown` is cancelled, through every outage.
+    pub async fn run(&self, broker: &Broker, shutdown: CancellationToken) {
+        // Set before, to the same.
+        let _ = self.0.broker.set(broker.clone());
+        let apply = |entry: Entry<'_>| self.apply(&entry);
+        super::follow(
+            Bucket::Keys,
+            broker,
+            &self.0.progress,
+            &shutdown,
+            apply,
+            || (),
+        )
+        .await;
+    }
+
+    /// Whether it has seen the whole bucket once.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        *self.0.progress.current.borrow()
+    }
+
+    /// Who shows this token. A key that is not known here is asked for at the
+    /// server, once, so that a new key holds at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::KeyInvalid`], or [`Reason::BrokerUnavailable`] before the
+    /// bucket was seen.
+    pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Identity, Problem> {
+        let id = lookup_id(token).ok_or_else(invalid_key)?;
+        let key = match self.known(&id) {
+            Some(key) => key,
+            None => self.ask(&id).await?.ok_or_else(invalid_key)?,
+        };
+        if !key.verify(token, now) {
+            return Err(invalid_key());
+        }
+        Ok(key.identity())
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<KeyRecord>> {
+        self.0
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    async fn ask(&self, id: &str) -> Result<Option<Arc<KeyRecord>>, Problem> {
+        let unavailable = || {
+            Problem::new(
+                Reason::BrokerUnavailable,
+                "the keys cannot be read now; repeat the call in a moment",
+            )
+            .retry_after(std::time::Duration::from_secs(1))
+        };
+        let broker = self.0.broker.get().ok_or_else(unavailable)?;
+        if !broker.is_connected() {
+            return Err(unavailable());
+        }
+        match super::read(broker, Bucket::Keys, id).await {
+            Ok((_, value)) => Ok(value.and_then(|value| decode(id, &value)).map(Arc::new)),
+            Err(error) => {
+                warn!(%error, "cannot ask for a key");
+                Err(unavailable())
+            }
+        }
+    }
+
+    fn apply(&self, entry: &Entry<'_>) {
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        match &entry.value {
+            None => {
+                keys.remove(entry.key);
+            }
+            Some(value) => {
+                let Some(key) = decode(entry.key, value) else {
+                    return;
+                };
+                let known = keys.get(entry.key);
+                if known.is_none_or(|known| known.version <= key.version) {
+                    keys.insert(entry.key.to_owned(), Arc::new(key));
+                }
+            }
+        }
+    }
+}
+
+fn decode(id: &str, value: &[u8]) -> Option<KeyRecord> {
+    let decoded = proto::pipeline::DirectoryKey::decode(value)
+        .map_err(proto::DecodeError::from)
+        .and_then(KeyRecord::try_from);
+    decoded
+        .inspect_err(|error| error!(%error, id, "a key cannot be read"))
+        .ok()
+}

@@ -1,0 +1,255 @@
+//! Accepting events: durable and once.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::DirectGetErrorKind;
+use bytes::Bytes;
+use domain::{AcceptedEvent, EventId};
+use prost::Message as _;
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+use crate::topology::{DISABLE_ENDPOINT_SUBJECT, EVENTS, event_subject};
+use crate::{Broker, Error};
+
+/// Hex of the payload's digest; tells a repeat from another event.
+const FINGERPRINT: &str = "Postrider-Fingerprint";
+/// Random per call; tells our own repeat of a publish from the caller's.
+const ACCEPTANCE: &str = "Postrider-Acceptance";
+/// The id of the event, so that a duplicate can be told without its payload.
+const EVENT_ID: &str = "Postrider-Event-Id";
+
+/// One try; several fit into a caller's patience.
+const TRY: Duration = Duration::from_millis(1_500);
+/// A lost connection comes back within this, or the call is refused.
+const RECONNECT_PATIENCE: Duration = Duration::from_millis(750);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What became of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publication {
+    /// Stored by this call.
+    New,
+    /// Stored before, with the same payload.
+    Duplicate,
+    /// Stored before under the same id, with another payload.
+    Conflict,
+}
+
+impl Broker {
+    /// Stores an event, once per event id within the duplicate window. It is
+    /// durable when this returns. `budget` bounds all tries together.
+    ///
+    /// # Errors
+    ///
+    /// An outage: the event may or may not be stored; repeating is safe.
+    pub async fn publish_event(
+        &self,
+        event: &AcceptedEvent,
+        fingerprint: &[u8; 32],
+        budget: Duration,
+    ) -> Result<Publication, Error> {
+        let deadline = Instant::now() + budget;
+        let acceptance = Uuid::new_v4().simple().to_string();
+        let fingerprint = hex(fingerprint);
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, event.id.to_string());
+        headers.insert(EVENT_ID, event.id.to_string());
+        headers.insert(FINGERPRINT, fingerprint.as_str());
+        headers.insert(ACCEPTANCE, acceptance.as_str());
+        let payload = Bytes::from(proto::pipeline::AcceptedEvent::from(event).encode_to_vec());
+        let ack = self
+            .publish_until(event_subject(&event.account), headers, payload, deadline)
+            .await?;
+        if !ack.duplicate {
+            return Ok(Publication::New);
+        }
+        match self.stored_event(ack.sequence, deadline).await? {
+            // It left the stream, not the window: a repeat of something old.
+            None => Ok(Publication::Duplicate),
+            Some(stored) if stored.acceptance == acceptance => Ok(Publication::New),
+            Some(stored) if stored.id == event.id && stored.fingerprint == fingerprint => {
+                Ok(Publication::Duplicate)
+            }
+            Some(_) => Ok(Publication::Conflict),
+        }
+    }
+
+    /// The event that stands at this place of EVENTS, if it is still there.
+    ///
+    /// # Errors
+    ///
+    /// An outage, or an unreadable message.
+    pub async fn event_at(&self, sequence: u64) -> Result<Option<AcceptedEvent>, Error> {
+        let Some(message) = self.message_at(sequence).await? else {
+            return Ok(None);
+        };
+        let event = proto::pipeline::AcceptedEvent::decode(message.payload)
+            .map_err(proto::DecodeError::from)?;
+        Ok(Some(event.try_into()?))
+    }
+
+    /// Asks control to disable an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn send_disable(
+        &self,
+        command: proto::pipeline::DisableEndpoint,
+    ) -> Result<(), Error> {
+        let payload = Bytes::from(command.encode_to_vec());
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
+        self.publish_for_ever(DISABLE_ENDPOINT_SUBJECT.to_owned(), headers, payload)
+            .await
+    }
+
+    /// Publishes the same message again and again until it is acked. The
+    /// message id makes it one.
+    pub(crate) async fn publish_for_ever(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        let mut pause = PAUSE;
+        loop {
+            let far = Instant::now() + 2 * TRY;
+            let tried = self
+                .publish_until(subject.clone(), headers.clone(), payload.clone(), far)
+                .await;
+            match tried {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_outage() => {
+                    tracing::debug!(%error, subject, "publishing again");
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    async fn publish_until(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+        deadline: Instant,
+    ) -> Result<PublishAck, Error> {
+        loop {
+            self.wait_for_connection(deadline).await?;
+            let end = deadline.min(Instant::now() + TRY);
+            let publish = self.publish_once(subject.clone(), headers.clone(), payload.clone());
+            let error = match timeout_at(end, publish).await {
+                Ok(Ok(ack)) => return Ok(ack),
+                Ok(Err(error @ Error::Refused(_))) => return Err(error),
+                Ok(Err(error)) => error,
+                Err(_) => Error::unavailable("the publish was not acknowledged in time"),
+            };
+            if Instant::now() + PAUSE >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn publish_once(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<PublishAck, Error> {
+        let classify = |error: async_nats::jetstream::context::PublishError| match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => Error::Refused(error.to_string()),
+            _ => Error::unavailable(error),
+        };
+        let acked = self
+            .jetstream
+            .publish_with_headers(subject, headers, payload)
+            .await;
+        acked.map_err(classify)?.await.map_err(classify)
+    }
+
+    /// Waits a little for a lost connection to come back.
+    async fn wait_for_connection(&self, deadline: Instant) -> Result<(), Error> {
+        let end = deadline.min(Instant::now() + RECONNECT_PATIENCE);
+        while !self.is_connected() {
+            if Instant::now() >= end {
+                return Err(Error::unavailable("there is no connection"));
+            }
+            tokio::time::sleep(PAUSE / 2).await;
+        }
+        Ok(())
+    }
+
+    async fn stored_event(
+        &self,
+        sequence: u64,
+        deadline: Instant,
+    ) -> Result<Option<Stored>, Error> {
+        loop {
+            match timeout(TRY, self.message_at(sequence)).await {
+                Ok(Ok(message)) => return Ok(message.map(|message| Stored::new(&message.headers))),
+                Ok(Err(error)) if Instant::now() >= deadline => return Err(error),
+                Err(_) if Instant::now() >= deadline => {
+                    return Err(Error::unavailable(
+                        "the stored event cannot be read in time",
+                    ));
+                }
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn message_at(
+        &self,
+        sequence: u64,
+    ) -> Result<Option<async_nats::jetstream::message::StreamMessage>, Error> {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(EVENTS)
+            .await
+            .map_err(Error::unavailable)?;
+        match stream.direct_get(sequence).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    }
+}
+
+/// What is needed of a stored event to judge a repeat.
+#[derive(Debug)]
+struct Stored {
+    id: EventId,
+    fingerprint: String,
+    acceptance: String,
+}
+
+impl Stored {
+    fn new(headers: &HeaderMap) -> Self {
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        };
+        Self {
+            id: text(EVENT_ID)
+                .parse()
+                .unwrap_or(EventId::from_uuid(Uuid::nil())),
+            fingerprint: text(FINGERPRINT),
+            acceptance: text(ACCEPTANCE),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,240 @@
+//! Reading a stream from some point on, in order, for ever.
+
+use std::time::{Duration, SystemTime};
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
+use bytes::Bytes;
+use domain::{Record, Timestamp};
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, error};
+
+use crate::consume::decode_records;
+use crate::topology::ATTEMPTS;
+use crate::{Broker, Error};
+
+const PULL: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(3);
+const BATCH: usize = 512;
+/// The server forgets a reader that is gone.
+const INACTIVE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const CALL: Duration = Duration::from_secs(5);
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Start {
+    /// With the last message of each subject, then all that follow.
+    LastOfEachSubject,
+    /// With what was stored at or after the instant.
+    Since(Timestamp),
+    /// Right after this sequence.
+    After(u64),
+}
+
+/// A message as it stands in the stream.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) sequence: u64,
+    pub(crate) subject: String,
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) payload: Bytes,
+}
+
+/// Reads a stream without acks, and goes on after any outage where it stood.
+pub(crate) struct Follower {
+    broker: Broker,
+    stream: String,
+    start: Start,
+    connections: watch::Receiver<u64>,
+    open: Option<(pull::Stream, u64)>,
+    pause: Duration,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower")
+            .field("stream", &self.stream)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    pub(crate) fn new(broker: &Broker, stream: String, start: Start) -> Self {
+        Self {
+            connections: broker.connections(),
+            broker: broker.clone(),
+            stream,
+            start,
+            open: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// The next message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: an interrupted call is made up for by the next.
+    pub(crate) async fn next(&mut self) -> Followed {
+        loop {
+            if self.open.is_none() {
+                self.connections.mark_unchanged();
+                match self.open().await {
+                    Ok(stream) => self.open = Some((stream, 0)),
+                    Err(error) => {
+                        debug!(error, stream = self.stream, "cannot follow yet");
+                        tokio::time::sleep(self.pause).await;
+                        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                        continue;
+                    }
+                }
+            }
+            let Some((stream, seen)) = &mut self.open else {
+                continue;
+            };
+            let message = tokio::select! {
+                message = stream.next() => message,
+                // What hung on the old connection never answers.
+                _ = self.connections.changed() => None,
+            };
+            let followed = match message {
+                Some(Ok(message)) => match message.info() {
+                    // A gap: something was lost on the way.
+                    Ok(info) if info.consumer_sequence != *seen + 1 => None,
+                    Ok(info) => {
+                        *seen += 1;
+                        let sequence = info.stream_sequence;
+                        let (message, _) = message.split();
+                        Some(Followed {
+                            sequence,
+                            subject: message.subject.to_string(),
+                            headers: message.headers,
+                            payload: message.payload,
+                        })
+                    }
+                    Err(_) => None,
+                },
+                Some(Err(error)) => {
+                    debug!(%error, stream = self.stream, "following again");
+                    None
+                }
+                None => None,
+            };
+            match followed {
+                Some(followed) => {
+                    self.start = Start::After(followed.sequence);
+                    self.pause = FIRST_PAUSE;
+                    return followed;
+                }
+                None => self.open = None,
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<pull::Stream, String> {
+        let deliver_policy = match self.start {
+            Start::LastOfEachSubject => DeliverPolicy::LastPerSubject,
+            Start::Since(at) => {
+                let since = SystemTime::UNIX_EPOCH
+                    + Duration::from_millis(u64::try_from(at.unix_millis()).unwrap_or(0));
+                DeliverPolicy::ByStartTime {
+                    start_time: since.into(),
+                }
+            }
+            Start::After(sequence) => DeliverPolicy::ByStartSequence {
+                start_sequence: sequence + 1,
+            },
+        };
+        let config = pull::Config {
+            deliver_policy,
+            // The last of *each* subject only makes sense with a filter.
+            filter_subject: match self.start {
+                Start::LastOfEachSubject => ">".to_owned(),
+                Start::Since(_) | Start::After(_) => String::new(),
+            },
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: INACTIVE,
+            ..pull::Config::default()
+        };
+        let opened = async {
+            let consumer: Consumer<pull::Config> = self
+                .broker
+                .jetstream
+                .create_consumer_on_stream(config, &self.stream)
+                .await
+                .map_err(|error| error.to_string())?;
+            consumer
+                .stream()
+                .max_messages_per_batch(BATCH)
+                .expires(PULL)
+                .heartbeat(HEARTBEAT)
+                .messages()
+                .await
+                .map_err(|error| error.to_string())
+        };
+        timeout(CALL, opened)
+            .await
+            .map_err(|_| "no answer in time".to_owned())?
+    }
+}
+
+/// Follows ATTEMPTS.
+#[derive(Debug)]
+pub struct RecordFollower(Follower);
+
+impl RecordFollower {
+    /// The next records and the sequence of the message they came in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> (u64, Vec<Record>) {
+        let followed = self.0.next().await;
+        let records = decode_records(followed.payload).unwrap_or_else(|error| {
+            error!(%error, sequence = followed.sequence, "records cannot be read");
+            Vec::new()
+        });
+        (followed.sequence, records)
+    }
+}
+
+impl Broker {
+    /// Follows what is recorded, from `since` on.
+    #[must_use]
+    pub fn follow_records(&self, since: Timestamp) -> RecordFollower {
+        RecordFollower(Follower::new(
+            self,
+            ATTEMPTS.to_owned(),
+            Start::Since(since),
+        ))
+    }
+
+    /// The sequence of the last message of ATTEMPTS, 0 if there never was one.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn last_record_sequence(&self) -> Result<u64, Error> {
+        self.last_sequence(ATTEMPTS).await
+    }
+
+    pub(crate) async fn last_sequence(&self, stream: &str) -> Result<u64, Error> {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(Error::unavailable)?;
+        let info = timeout(CALL, stream.get_info())
+            .await
+            .map_err(|_| Error::unavailable("no answer in time"))?
+            .map_err(Error::unavailable)?;
+        Ok(info.state.last_sequence)
+    }
+}

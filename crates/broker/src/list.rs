@@ -1,0 +1,231 @@
+//! Lists: what accumulated while the previous publish was being acked travels
+//! as one message. A lone item waits for nothing.
+
+use std::sync::Arc;
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use bytes::Bytes;
+use domain::{Content, Delivery, Outcome, Partition, Plan, Record};
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::topology::{delivery_subject, plan_subject, record_subject};
+use crate::{Broker, Error};
+
+/// Items of a list at most.
+const MAX_ITEMS: usize = 128;
+/// Bytes of a list, about, unless one item alone has more.
+const MAX_BYTES: usize = 256 * 1_024;
+/// What stands beside the big parts of an item.
+const ITEM_BYTES: usize = 256;
+
+/// What travels in lists.
+trait Item: Send + Sync + Sized + 'static {
+    fn encode(items: Vec<Self>) -> Vec<u8>;
+
+    /// About.
+    fn bytes(&self) -> usize;
+}
+
+/// One item and who waits for it to be stored.
+type Entry<T> = (T, oneshot::Sender<Result<(), Error>>);
+
+/// A queue per partition and a task that empties it.
+#[derive(Debug)]
+struct Lists<T>(Vec<mpsc::Sender<Entry<T>>>);
+
+impl<T: Item> Lists<T> {
+    fn start(broker: &Broker, tasks: &TaskTracker, subject: impl Fn(Partition) -> String) -> Self {
+        let queues = broker.partitions().iter().map(|partition| {
+            let (sender, receiver) = mpsc::channel(2 * MAX_ITEMS);
+            tasks.spawn(send_lists(broker.clone(), subject(partition), receiver));
+            sender
+        });
+        Self(queues.collect())
+    }
+
+    /// Returns when JetStream holds it.
+    async fn publish(&self, partition: Partition, item: T) -> Result<(), Error> {
+        let (stored, waits) = oneshot::channel();
+        let queue = &self.0[usize::from(partition.number())];
+        queue
+            .send((item, stored))
+            .await
+            .map_err(|_| Error::Closed)?;
+        waits.await.map_err(|_| Error::Closed)?
+    }
+}
+
+/// Ends when nobody can send any more and the queue is empty.
+async fn send_lists<T: Item>(broker: Broker, subject: String, mut queue: mpsc::Receiver<Entry<T>>) {
+    let mut left_over = None;
+    loop {
+        let Some(first) = (match left_over.take() {
+            Some(entry) => Some(entry),
+            None => queue.recv().await,
+        }) else {
+            return;
+        };
+        let mut bytes = first.0.bytes();
+        let mut entries = vec![first];
+        while entries.len() < MAX_ITEMS {
+            let Ok(entry) = queue.try_recv() else { break };
+            bytes += entry.0.bytes();
+            if bytes > MAX_BYTES {
+                left_over = Some(entry);
+                break;
+            }
+            entries.push(entry);
+        }
+        let (items, waiting): (Vec<T>, Vec<_>) = entries.into_iter().unzip();
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
+        let payload = Bytes::from(T::encode(items));
+        let published = broker
+            .publish_for_ever(subject.clone(), headers, payload)
+            .await;
+        if let Err(error) = &published {
+            tracing::error!(%error, subject, "a list was refused");
+        }
+        for waits in waiting {
+            // Whoever gave up waiting does not want the answer.
+            let _ = waits.send(match &published {
+                Ok(()) => Ok(()),
+                Err(error) => Err(Error::Refused(error.to_string())),
+            });
+        }
+    }
+}
+
+impl Item for Vec<Delivery> {
+    fn encode(items: Vec<Self>) -> Vec<u8> {
+        proto::deliveries_to_list(items.iter().flatten()).encode_to_vec()
+    }
+
+    fn bytes(&self) -> usize {
+        let content = match self.first().map(|delivery| &delivery.event.content) {
+            Some(Content::Inline(body)) => body.len(),
+            Some(Content::EventsSequence(_)) | None => 0,
+        };
+        content + self.len() * ITEM_BYTES
+    }
+}
+
+impl Item for Plan {
+    fn encode(items: Vec<Self>) -> Vec<u8> {
+        let plans = items.iter().map(Into::into).collect();
+        proto::pipeline::PlanList { plans }.encode_to_vec()
+    }
+
+    fn bytes(&self) -> usize {
+        ITEM_BYTES + (self.deliveries.len() + self.not_sent.len()) * 64
+    }
+}
+
+impl Item for Record {
+    fn encode(items: Vec<Self>) -> Vec<u8> {
+        let records = items.iter().map(Into::into).collect();
+        proto::pipeline::RecordList { records }.encode_to_vec()
+    }
+
+    fn bytes(&self) -> usize {
+        let headers = |headers: &[(String, Bytes)]| -> usize {
+            headers
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 8)
+                .sum()
+        };
+        ITEM_BYTES
+            + match &self.outcome {
+                Outcome::Ended { .. } => 0,
+                Outcome::Attempt(attempt) => {
+                    attempt.response_body.len()
+                        + attempt.url.len()
+                        + headers(&attempt.request_headers)
+                        + headers(&attempt.response_headers)
+                }
+            }
+    }
+}
+
+/// Sends deliveries to the dispatchers. Cheap to clone; its tasks end when the
+/// last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct DeliveryPublisher(Arc<Lists<Vec<Delivery>>>);
+
+impl DeliveryPublisher {
+    /// Starts the tasks that send.
+    #[must_use]
+    pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
+        Self(Arc::new(Lists::start(broker, tasks, delivery_subject)))
+    }
+
+    /// Sends deliveries of one event whose endpoints are in `partition`; at
+    /// most 128. Returns when they are stored.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses them for good.
+    pub async fn publish(
+        &self,
+        partition: Partition,
+        deliveries: Vec<Delivery>,
+    ) -> Result<(), Error> {
+        self.0.publish(partition, deliveries).await
+    }
+}
+
+/// Sends plans to history.
+#[derive(Debug, Clone)]
+pub struct PlanPublisher(Arc<Lists<Plan>>, Broker);
+
+impl PlanPublisher {
+    /// Starts the tasks that send.
+    #[must_use]
+    pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
+        Self(
+            Arc::new(Lists::start(broker, tasks, plan_subject)),
+            broker.clone(),
+        )
+    }
+
+    /// Returns when the plan is stored.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses it for good.
+    pub async fn publish(&self, plan: Plan) -> Result<(), Error> {
+        self.0
+            .publish(self.1.partitions().of_event(plan.event_id), plan)
+            .await
+    }
+}
+
+/// Sends records of attempts to history.
+#[derive(Debug, Clone)]
+pub struct RecordPublisher(Arc<Lists<Record>>, Broker);
+
+impl RecordPublisher {
+    /// Starts the tasks that send.
+    #[must_use]
+    pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
+        Self(
+            Arc::new(Lists::start(broker, tasks, record_subject)),
+            broker.clone(),
+        )
+    }
+
+    /// Returns when the record is stored.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses it for good.
+    pub async fn publish(&self, record: Record) -> Result<(), Error> {
+        self.0
+            .publish(self.1.partitions().of(record.endpoint_id), record)
+            .await
+    }
+}

@@ -1,0 +1,177 @@
+//! The streams and buckets, and the names in them.
+
+use std::collections::HashMap;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{ErrorCode, kv};
+use domain::{AccountId, DeliveryId, EndpointId, Partition, Partitions};
+
+use crate::directory::Bucket;
+use crate::{Broker, Error};
+
+pub(crate) const EVENTS: &str = "EVENTS";
+pub(crate) const PLANS: &str = "PLANS";
+pub(crate) const DELIVERIES: &str = "DELIVERIES";
+pub(crate) const RETRIES: &str = "RETRIES";
+pub(crate) const ATTEMPTS: &str = "ATTEMPTS";
+pub(crate) const COMMANDS: &str = "COMMANDS";
+
+/// Where DELIVERIES keeps the partition count.
+const PARTITIONS_KEY: &str = "postrider-partitions";
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Fixed at the first start.
+    pub partitions: NonZeroU16,
+    /// How long a repeated publish is recognised.
+    pub duplicate_window: Duration,
+    /// Copies of each stream, 1 without a cluster.
+    pub replicas: usize,
+}
+
+pub(crate) fn event_subject(account: &AccountId) -> String {
+    format!("events.{account}")
+}
+
+pub(crate) fn plan_subject(partition: Partition) -> String {
+    format!("plans.{partition}")
+}
+
+pub(crate) fn delivery_subject(partition: Partition) -> String {
+    format!("deliver.{partition}")
+}
+
+pub(crate) fn record_subject(partition: Partition) -> String {
+    format!("attempts.{partition}")
+}
+
+pub(crate) fn retry_due_subject(partition: Partition) -> String {
+    format!("retry.due.{partition}")
+}
+
+pub(crate) fn retry_at_subject(
+    partition: Partition,
+    endpoint: EndpointId,
+    delivery: DeliveryId,
+) -> String {
+    format!("retry.at.{partition}.{endpoint}.{delivery}")
+}
+
+/// Every schedule of an endpoint.
+pub(crate) fn retries_of_endpoint(partition: Partition, endpoint: EndpointId) -> String {
+    format!("retry.at.{partition}.{endpoint}.>")
+}
+
+pub(crate) const DISABLE_ENDPOINT_SUBJECT: &str = "command.disable_endpoint";
+
+/// The streams as they should be.
+fn streams(settings: &Settings) -> [Config; 6] {
+    let stream = |name: &str, subjects: &[&str]| Config {
+        name: name.to_owned(),
+        subjects: subjects
+            .iter()
+            .map(|subject| (*subject).to_owned())
+            .collect(),
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        num_replicas: settings.replicas,
+        allow_direct: true,
+        ..Config::default()
+    };
+    let work_queue = |config| Config {
+        retention: RetentionPolicy::WorkQueue,
+        ..config
+    };
+    let partitions = settings.partitions.to_string();
+    [
+        Config {
+            max_age: 7 * DAY,
+            duplicate_window: settings.duplicate_window,
+            ..stream(EVENTS, &["events.*"])
+        },
+        Config {
+            max_age: 3 * DAY,
+            ..stream(PLANS, &["plans.*"])
+        },
+        Config {
+            metadata: HashMap::from([(PARTITIONS_KEY.to_owned(), partitions)]),
+            ..work_queue(stream(DELIVERIES, &["deliver.*"]))
+        },
+        Config {
+            allow_message_schedules: true,
+            ..work_queue(stream(RETRIES, &["retry.at.>", "retry.due.*"]))
+        },
+        Config {
+            max_age: 3 * DAY,
+            ..stream(ATTEMPTS, &["attempts.*"])
+        },
+        work_queue(stream(COMMANDS, &["command.*"])),
+    ]
+}
+
+impl Broker {
+    /// Brings the streams and buckets into being, or up to these settings.
+    /// Every role may do it, again and again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PartitionsChanged`], or an outage.
+    pub async fn ensure_topology(&self, settings: &Settings) -> Result<(), Error> {
+        self.check_partitions(settings.partitions).await?;
+        for config in streams(settings) {
+            self.jetstream
+                .create_or_update_stream(config)
+                .await
+                .map_err(Error::unavailable)?;
+        }
+        // Somebody else may have created it first, with another count.
+        self.check_partitions(settings.partitions).await?;
+        for bucket in Bucket::ALL {
+            let config = kv::Config {
+                bucket: bucket.name().to_owned(),
+                history: 1,
+                storage: StorageType::File,
+                num_replicas: settings.replicas,
+                ..kv::Config::default()
+            };
+            self.jetstream
+                .create_or_update_key_value(config)
+                .await
+                .map_err(Error::unavailable)?;
+        }
+        self.set_partitions(Partitions::new(settings.partitions));
+        Ok(())
+    }
+
+    async fn check_partitions(&self, configured: NonZeroU16) -> Result<(), Error> {
+        let stream = match self.jetstream.get_stream(DELIVERIES).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                return match error.kind() {
+                    GetStreamErrorKind::JetStream(inner)
+                        if inner.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                    {
+                        Ok(())
+                    }
+                    _ => Err(Error::unavailable(error)),
+                };
+            }
+        };
+        let metadata = &stream.cached_info().config.metadata;
+        let stored = metadata
+            .get(PARTITIONS_KEY)
+            .and_then(|text| text.parse().ok());
+        match stored {
+            Some(stored) if stored != configured => {
+                Err(Error::PartitionsChanged { stored, configured })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Which endpoints get an event. A pure rule: the same event and endpoints
+//! make the same plan, so planning again after a crash changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{
+    AcceptedEvent, Cause, DeliveryId, Endpoint, EndpointId, NotSentReason, Plan, PlannedDelivery,
+    Timestamp,
+};
+
+/// An endpoint this much younger than the event still gets it: the clocks of
+/// ingest and control may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// Decides for every endpoint of the event's account.
+pub(crate) fn plan(event: &AcceptedEvent, endpoints: &[Arc<Endpoint>], now: Timestamp) -> Plan {
+    let mut plan = Plan {
+        event_id: event.id,
+        account: event.account.clone(),
+        event_type: event.event_type.clone(),
+        accepted_at: event.accepted_at,
+        planned_at: now,
+        deliveries: Vec::new(),
+        not_sent: Vec::new(),
+    };
+    for endpoint in endpoints {
+        match decide(event, endpoint) {
+            Decision::Send(cause) => plan.deliveries.push(PlannedDelivery {
+                id: DeliveryId::planned(event.id, endpoint.id),
+                endpoint_id: endpoint.id,
+                cause,
+                endpoint_generation: endpoint.generation,
+            }),
+            Decision::NotSent(reason) => plan.not_sent.push((endpoint.id, reason)),
+            Decision::NotConcerned => {}
+        }
+    }
+    // The directory has no order of its own.
+    plan.deliveries.sort_by_key(|delivery| delivery.endpoint_id);
+    plan.not_sent.sort_by_key(|(endpoint, _)| *endpoint);
+    plan
+}
+
+enum Decision {
+    Send(Cause),
+    NotSent(NotSentReason),
+    /// A test event for another endpoint.
+    NotConcerned,
+}
+
+fn decide(event: &AcceptedEvent, endpoint: &Endpoint) -> Decision {
+    if event
+        .target
+        .is_some_and(|target: EndpointId| target != endpoint.id)
+    {
+        return Decision::NotConcerned;
+    }
+    if endpoint.disabled {
+        return Decision::NotSent(NotSentReason::Disabled);
+    }
+    if event.target.is_some() {
+        return Decision::Send(Cause::Test);
+    }
+    if endpoint.created_at > event.accepted_at.plus(CLOCK_SKEW) {
+        return Decision::NotSent(NotSentReason::CreatedLater);
+    }
+    if !endpoint.subscribes(&event.event_type) {
+        return Decision::NotSent(NotSentReason::NotSubscribed);
+    }
+    Decision::Send(Cause::Event)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use domain::{AccountId, EventId, EventType, Tags, TraceContext};
+
+    use super::*;
+
+    fn event(target: Option<EndpointId>) -> AcceptedEvent {
+        AcceptedEvent {
+            id: EventId::new(),
+            account: AccountId::parse("acme").unwrap(),
+            event_type: EventType::parse("message.report").unwrap(),
+            body: Bytes::new(),
+            tags: Tags::default(),
+            live_mode: true,
+            accepted_at: Timestamp::from_unix_millis(100_000),
+            trace: TraceContext::root([1; 24]),
+            target,
+        }
+    }
+
+    fn endpoint(event_type: &str, disabled: bool, created_at: i64) -> Arc<Endpoint> {
+        Arc::new(Endpoint {
+            id: EndpointId::new(),
+            account: AccountId::parse("acme").unwrap(),
+            version: 1,
+            url: "https://example.com".to_owned(),
+            event_types: vec![EventType::parse(event_type).unwrap()],
+            disabled,
+            disabled_reason: String::new(),
+            generation: 3,
+            rate_limit: None,
+            created_at: Timestamp::from_unix_millis(created_at),
+            secrets: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn each_endpoint_gets_a_delivery_or_a_reason() {
+        let endpoints = [
+            endpoint("message.report", false, 0),
+            endpoint("message.incoming", false, 0),
+            endpoint("message.report", true, 0),
+            endpoint("message.report", false, 105_001),
+            endpoint("message.report", false, 105_000),
+        ];
+        let event = event(None);
+        let made = plan(&event, &endpoints, Timestamp::from_unix_millis(100_001));
+        let sent: Vec<_> = made
+            .deliveries
+            .iter()
+            .map(|delivery| delivery.endpoint_id)
+            .collect();
+        assert_eq!(sent, [endpoints[0].id, endpoints[4].id]);
+        assert_eq!(made.deliveries[0].endpoint_generation, 3);
+        assert_eq!(
+            made.not_sent,
+            [
+                (endpoints[1].id, NotSentReason::NotSubscribed),
+                (endpoints[2].id, NotSentReason::Disabled),
+                (endpoints[3].id, NotSentReason::CreatedLater),
+            ]
+        );
+        let again = plan(&event, &endpoints, Timestamp::from_unix_millis(100_002));
+        assert_eq!(again.deliveries, made.deliveries);
+    }
+
+    #[test]
+    fn a_test_event_goes_to_its_endpoint_only() {
+        let target = endpoint("message.incoming", false, 0);
+        let endpoints = [endpoint("message.report", false, 0), Arc::clone(&target)];
+        let made = plan(
+            &event(Some(target.id)),
+            &endpoints,
+            Timestamp::from_unix_millis(0),
+        );
+        assert_eq!(made.deliveries.len(), 1);
+        assert_eq!(made.deliveries[0].endpoint_id, target.id);
+        assert_eq!(made.deliveries[0].cause, Cause::Test);
+        assert!(made.not_sent.is_empty());
+        let disabled = endpoint("message.report", true, 0);
+        let made = plan(
+            &event(Some(disabled.id)),
+            &[Arc::clone(&disabled)],
+            Timestamp::from_unix_millis(0),
+        );
+        assert_eq!(made.not_sent, [(disabled.id, NotSentReason::Disabled)]);
+    }
+}

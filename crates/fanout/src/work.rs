@@ -1,0 +1,133 @@
+//! One event: planned, published, acked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use broker::{Broker, DeliveryPublisher, EndpointDirectory, Message, PlanPublisher};
+use domain::{AcceptedEvent, Content, Delivery, DeliveryEvent, Partition, Partitions, Plan};
+use futures::future::try_join_all;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Counter;
+use tracing::{error, warn};
+
+use crate::plan::plan;
+
+/// A body up to this rides in the delivery; a larger one is fetched.
+const INLINE_BYTES: usize = 32 * 1_024;
+/// Deliveries of one event that travel together.
+const MAX_LIST: usize = 128;
+const CATCH_UP: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits, for as long as it takes, until the directory knows every change that
+/// was answered before now.
+pub(crate) async fn catch_up(broker: &Broker, endpoints: &EndpointDirectory) -> u64 {
+    loop {
+        match endpoints.catch_up(broker, CATCH_UP).await {
+            Ok(revision) => return revision,
+            Err(error) => warn!(%error, "events wait"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Works on events.
+#[derive(Debug, Clone)]
+pub(crate) struct Worker {
+    partitions: Partitions,
+    deliveries: DeliveryPublisher,
+    plans: PlanPublisher,
+    planned: Counter<u64>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        partitions: Partitions,
+        deliveries: DeliveryPublisher,
+        plans: PlanPublisher,
+    ) -> Self {
+        let planned = opentelemetry::global::meter("postrider")
+            .u64_counter("postrider.fanout.endpoints")
+            .with_description("Endpoints considered for events, by what was decided.")
+            .build();
+        Self {
+            partitions,
+            deliveries,
+            plans,
+            planned,
+        }
+    }
+
+    /// Plans and publishes; the message is acked when all of it is stored.
+    pub(crate) async fn work(self, message: Message, endpoints: EndpointDirectory, revision: u64) {
+        let event = match message.event() {
+            Ok(event) => event,
+            Err(error) => return message.terminate(&error).await,
+        };
+        let of_account = endpoints.of_account(&event.account);
+        let plan = plan(&event, &of_account, SystemTime::now().into());
+        self.planned.add(
+            plan.deliveries.len() as u64,
+            &[KeyValue::new("decision", "delivery")],
+        );
+        self.planned.add(
+            plan.not_sent.len() as u64,
+            &[KeyValue::new("decision", "not_sent")],
+        );
+        let deliveries = deliveries(&event, &plan, message.sequence(), revision, self.partitions);
+        let sent = try_join_all(
+            deliveries
+                .into_iter()
+                .map(|(partition, list)| self.deliveries.publish(partition, list)),
+        );
+        match tokio::try_join!(sent, self.plans.publish(plan)) {
+            Ok(_) => message.ack().await,
+            // It comes again.
+            Err(error) => error!(%error, event = %event.id, "an event cannot be planned"),
+        }
+    }
+}
+
+/// The plan's deliveries by partition, in lists that are not too long.
+fn deliveries(
+    event: &AcceptedEvent,
+    plan: &Plan,
+    sequence: u64,
+    directory_revision: u64,
+    partitions: Partitions,
+) -> Vec<(Partition, Vec<Delivery>)> {
+    let shared = Arc::new(DeliveryEvent {
+        id: event.id,
+        account: event.account.clone(),
+        event_type: event.event_type.clone(),
+        accepted_at: event.accepted_at,
+        content: match event.body.len() {
+            0..=INLINE_BYTES => Content::Inline(event.body.clone()),
+            _ => Content::EventsSequence(sequence),
+        },
+        trace: event.trace.clone(),
+    });
+    let mut lists: BTreeMap<Partition, Vec<Delivery>> = BTreeMap::new();
+    for planned in &plan.deliveries {
+        lists
+            .entry(partitions.of(planned.endpoint_id))
+            .or_default()
+            .push(Delivery {
+                id: planned.id,
+                endpoint_id: planned.endpoint_id,
+                event: Arc::clone(&shared),
+                cause: planned.cause,
+                attempt_number: 1,
+                directory_revision,
+                endpoint_generation: planned.endpoint_generation,
+                previous_attempt: None,
+            });
+    }
+    let chunks = |(partition, list): (Partition, Vec<Delivery>)| {
+        list.chunks(MAX_LIST)
+            .map(|chunk| (partition, chunk.to_vec()))
+            .collect::<Vec<_>>()
+    };
+    lists.into_iter().flat_map(chunks).collect()
+}

@@ -1,0 +1,272 @@
+//! One event, from the caller's words to a stored message.
+
+use std::time::{Duration, SystemTime};
+
+use broker::Publication;
+use bytes::Bytes;
+use domain::key::{Identity, Need, invalid_key};
+use domain::{
+    AcceptedEvent, AccountId, EndpointId, EventId, EventType, JsonObject, NewEvent, Problem,
+    PublisherId, Reason, Tags, Timestamp, TraceContext, envelope,
+};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Counter;
+use proto::v1::{PublishEventRequest, PublishEventResponse};
+use tonic::metadata::MetadataMap;
+
+use crate::Deps;
+
+/// All tries of storing one event.
+const BUDGET: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Takes events.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    deps: Deps,
+    events: Counter<u64>,
+}
+
+/// Who calls and in which trace. Read once per call; the token is judged again
+/// for each event, so that a revoked key ends a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    token: Option<String>,
+    trace: Option<TraceContext>,
+}
+
+impl Caller {
+    pub(crate) fn new(metadata: &MetadataMap) -> Self {
+        Self {
+            token: proto::metadata::bearer(metadata).map(str::to_owned),
+            trace: proto::metadata::trace_context(metadata),
+        }
+    }
+}
+
+impl Acceptor {
+    pub(crate) fn new(deps: Deps) -> Self {
+        let events = opentelemetry::global::meter("postrider")
+            .u64_counter("postrider.ingest.events")
+            .with_description("Events that were published, by what became of them.")
+            .build();
+        Self { deps, events }
+    }
+
+    /// Who shows the token.
+    pub(crate) async fn authenticate(&self, caller: &Caller) -> Result<Identity, Problem> {
+        let token = caller.token.as_deref().ok_or_else(invalid_key)?;
+        self.deps.keys.authenticate(token, now()).await
+    }
+
+    /// Accepts an event: it is durable when this returns.
+    pub(crate) async fn accept(
+        &self,
+        caller: &Caller,
+        request: PublishEventRequest,
+    ) -> Result<PublishEventResponse, Problem> {
+        let accepted = self.try_accept(caller, request).await;
+        let result = match &accepted {
+            Ok(PublishEventResponse {
+                duplicate: false, ..
+            }) => "accepted",
+            Ok(_) => "duplicate",
+            Err(problem) => problem.reason.code(),
+        };
+        self.events.add(1, &[KeyValue::new("result", result)]);
+        accepted
+    }
+
+    async fn try_accept(
+        &self,
+        caller: &Caller,
+        request: PublishEventRequest,
+    ) -> Result<PublishEventResponse, Problem> {
+        let identity = self.authenticate(caller).await?;
+        let event = parse(request, &identity)?;
+        self.check_registered(&event.event_type).await?;
+        let (id, duplicate) = self.store(&event, caller, None).await?;
+        Ok(PublishEventResponse {
+            id: id.to_string(),
+            duplicate,
+        })
+    }
+
+    /// Stores a test event for one endpoint.
+    pub(crate) async fn accept_test(
+        &self,
+        caller: &Caller,
+        event: NewEvent,
+        target: EndpointId,
+    ) -> Result<EventId, Problem> {
+        self.check_registered(&event.event_type).await?;
+        let (id, _) = self.store(&event, caller, Some(target)).await?;
+        Ok(id)
+    }
+
+    async fn store(
+        &self,
+        event: &NewEvent,
+        caller: &Caller,
+        target: Option<EndpointId>,
+    ) -> Result<(EventId, bool), Problem> {
+        let id = event.id();
+        let accepted_at = now();
+        let accepted = AcceptedEvent {
+            id,
+            account: event.account.clone(),
+            event_type: event.event_type.clone(),
+            body: envelope::build(
+                id,
+                &event.event_type,
+                accepted_at,
+                event.live_mode,
+                &event.object,
+            ),
+            tags: event.tags.clone(),
+            live_mode: event.live_mode,
+            accepted_at,
+            trace: match &caller.trace {
+                Some(parent) => parent.child(rand::random()),
+                None => TraceContext::root(rand::random()),
+            },
+            target,
+        };
+        let published = self
+            .deps
+            .broker
+            .publish_event(&accepted, &event.fingerprint(), BUDGET)
+            .await;
+        match published.map_err(|error| unavailable(&error))? {
+            Publication::New => Ok((id, false)),
+            Publication::Duplicate => Ok((id, true)),
+            Publication::Conflict => Err(Problem::of_field(
+                Reason::IdempotencyConflict,
+                "id",
+                "another event was published under this id; use a new id for a new event, and the \
+                 same payload for a repeat",
+            )),
+        }
+    }
+
+    async fn check_registered(&self, event_type: &EventType) -> Result<(), Problem> {
+        let known = self.deps.event_types.contains(event_type).await;
+        if known.map_err(|error| unavailable(&error))? {
+            return Ok(());
+        }
+        Err(Problem::of_field(
+            Reason::EventTypeUnknown,
+            "type",
+            format!(
+                "{event_type} is not registered; GET /v1/event-types lists the types, and an \
+                 admin key can register another"
+            ),
+        ))
+    }
+}
+
+fn unavailable(error: &broker::Error) -> Problem {
+    match error {
+        broker::Error::Refused(_) => {
+            tracing::error!(%error, "an event was refused");
+            Problem::new(
+                Reason::Internal,
+                "the event cannot be stored; report it if it stays",
+            )
+        }
+        _ => {
+            tracing::warn!(%error, "an event cannot be stored now");
+            Problem::new(
+                Reason::BrokerUnavailable,
+                "the event may not be stored; repeat the call with the same id, waiting longer \
+                 each time",
+            )
+            .retry_after(RETRY_AFTER)
+        }
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// Checks every part of a request, and that the caller may publish there.
+fn parse(request: PublishEventRequest, identity: &Identity) -> Result<NewEvent, Problem> {
+    let account = AccountId::parse(&request.account)?;
+    identity.authorise(&account, Need::Publish)?;
+    Ok(NewEvent {
+        event_type: EventType::parse(&request.r#type)?,
+        object: JsonObject::parse(request.object)?,
+        publisher_id: match request.id.as_str() {
+            "" => None,
+            id => Some(PublisherId::parse(id)?),
+        },
+        tags: Tags::parse(request.tags)?,
+        live_mode: request.live_mode.unwrap_or(true),
+        account,
+    })
+}
+
+/// The parts of a test event.
+pub(crate) fn test_event(
+    account: AccountId,
+    event_type: &str,
+    object: Bytes,
+) -> Result<NewEvent, Problem> {
+    Ok(NewEvent {
+        account,
+        event_type: EventType::parse(event_type)?,
+        object: JsonObject::parse(object)?,
+        publisher_id: None,
+        tags: Tags::default(),
+        live_mode: false,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use domain::key::Scope;
+
+    use super::*;
+
+    fn identity(scope: Scope) -> Identity {
+        Identity {
+            key_id: "k".to_owned(),
+            scope,
+            account: None,
+        }
+    }
+
+    fn request() -> PublishEventRequest {
+        PublishEventRequest {
+            account: "acme".to_owned(),
+            r#type: "message.report".to_owned(),
+            object: Bytes::from_static(b"{}"),
+            ..PublishEventRequest::default()
+        }
+    }
+
+    #[test]
+    fn an_event_is_live_unless_its_publisher_says_otherwise() {
+        let event = parse(request(), &identity(Scope::Publish)).unwrap();
+        assert!(event.live_mode);
+        assert_eq!(event.publisher_id, None);
+        let sample = PublishEventRequest {
+            live_mode: Some(false),
+            ..request()
+        };
+        assert!(!parse(sample, &identity(Scope::Publish)).unwrap().live_mode);
+    }
+
+    #[test]
+    fn the_scope_is_judged_before_the_payload() {
+        let bad = PublishEventRequest {
+            object: Bytes::from_static(b"["),
+            ..request()
+        };
+        let reason = |scope| parse(bad.clone(), &identity(scope)).unwrap_err().reason;
+        assert_eq!(reason(Scope::Read), Reason::ScopeInsufficient);
+        assert_eq!(reason(Scope::Publish), Reason::JsonMalformed);
+    }
+}

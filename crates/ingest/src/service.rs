@@ -1,0 +1,164 @@
+//! `IngestService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use domain::{Problem, Reason};
+use futures::{Stream, StreamExt as _, stream};
+use proto::status::from_problem;
+use proto::v1::ingest_service_server::IngestService;
+use proto::v1::{
+    PublishError, PublishEventRequest, PublishEventResponse, PublishEventResult,
+    PublishEventsRequest, PublishEventsResponse, StreamEventsRequest, StreamEventsResponse,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::accept::{Acceptor, Caller};
+
+/// Items of a batch.
+const MAX_BATCH: usize = 1_000;
+
+/// Tells a caller how many events of its stream are in work at once.
+const WINDOW_HEADER: &str = "postrider-stream-window";
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    acceptor: Arc<Acceptor>,
+    window: usize,
+    stop: CancellationToken,
+}
+
+impl Service {
+    pub(crate) fn new(acceptor: Arc<Acceptor>, window: usize, stop: CancellationToken) -> Self {
+        Self {
+            acceptor,
+            window: window.max(1),
+            stop,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl IngestService for Service {
+    async fn publish_event(
+        &self,
+        request: Request<PublishEventRequest>,
+    ) -> Result<Response<PublishEventResponse>, Status> {
+        let caller = Caller::new(request.metadata());
+        let accepted = self.acceptor.accept(&caller, request.into_inner()).await;
+        accepted
+            .map(Response::new)
+            .map_err(|problem| from_problem(&problem))
+    }
+
+    async fn publish_events(
+        &self,
+        request: Request<PublishEventsRequest>,
+    ) -> Result<Response<PublishEventsResponse>, Status> {
+        let caller = Caller::new(request.metadata());
+        // A caller without a key gets one error, not a thousand.
+        self.acceptor
+            .authenticate(&caller)
+            .await
+            .map_err(|problem| from_problem(&problem))?;
+        let events = request.into_inner().events;
+        check_batch(events.len()).map_err(|problem| from_problem(&problem))?;
+        let results = stream::iter(events)
+            .map(|event| async {
+                match self.acceptor.accept(&caller, event).await {
+                    Ok(PublishEventResponse { id, duplicate }) => PublishEventResult {
+                        id,
+                        duplicate,
+                        error: None,
+                    },
+                    Err(problem) => PublishEventResult {
+                        error: Some(PublishError::from(&problem)),
+                        ..PublishEventResult::default()
+                    },
+                }
+            })
+            .buffered(self.window)
+            .collect()
+            .await;
+        Ok(Response::new(PublishEventsResponse { results }))
+    }
+
+    type StreamEventsStream =
+        Pin<Box<dyn Stream<Item = Result<StreamEventsResponse, Status>> + Send>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<StreamEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let caller = Caller::new(request.metadata());
+        self.acceptor
+            .authenticate(&caller)
+            .await
+            .map_err(|problem| from_problem(&problem))?;
+        let acceptor = Arc::clone(&self.acceptor);
+        let acks = request
+            .into_inner()
+            .take_until(self.stop.clone().cancelled_owned())
+            // The caller has gone: there is nobody to tell what went wrong.
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .filter_map(|event| std::future::ready(event.ok()))
+            .map(move |event| ack(Arc::clone(&acceptor), caller.clone(), event))
+            .buffer_unordered(self.window)
+            .map(Ok);
+        let mut response = Response::new(Box::pin(acks) as Self::StreamEventsStream);
+        let window = MetadataValue::from(u64::try_from(self.window).unwrap_or(u64::MAX));
+        response.metadata_mut().insert(WINDOW_HEADER, window);
+        Ok(response)
+    }
+}
+
+async fn ack(
+    acceptor: Arc<Acceptor>,
+    caller: Caller,
+    request: StreamEventsRequest,
+) -> StreamEventsResponse {
+    let sequence = request.sequence;
+    let accepted = match request.event {
+        Some(event) => acceptor.accept(&caller, event).await,
+        None => Err(Problem::of_field(
+            Reason::FieldInvalid,
+            "event",
+            "send an event",
+        )),
+    };
+    match accepted {
+        Ok(PublishEventResponse { id, duplicate }) => StreamEventsResponse {
+            sequence,
+            id,
+            duplicate,
+            error: None,
+        },
+        Err(problem) => StreamEventsResponse {
+            sequence,
+            error: Some(PublishError::from(&problem)),
+            ..StreamEventsResponse::default()
+        },
+    }
+}
+
+fn check_batch(items: usize) -> Result<(), Problem> {
+    if (1..=MAX_BATCH).contains(&items) {
+        return Ok(());
+    }
+    let message = format!("send 1 to {MAX_BATCH} events, not {items}");
+    Err(Problem::of_field(Reason::FieldInvalid, "events", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_one_to_a_thousand_events() {
+        for (items, good) in [(0, false), (1, true), (1_000, true), (1_001, false)] {
+            assert_eq!(check_batch(items).is_ok(), good, "{items}");
+        }
+    }
+}
