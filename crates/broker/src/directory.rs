@@ -21,8 +21,8 @@ pub use event_types::EventTypeDirectory;
 pub use keys::KeyDirectory;
 pub use write::{Key, Value};
 
-use crate::follow::{Followed, Follower, Start};
-use crate::{Broker, Error};
+use crate::follow::{Followed, Follower, Start, Step};
+use crate::{Broker, Error, Lagging};
 
 const READ: Duration = Duration::from_secs(2);
 
@@ -97,15 +97,39 @@ impl Default for Progress {
     }
 }
 
+impl Progress {
+    async fn wait_for(&self, revision: u64, patience: Duration) -> Result<(), Lagging> {
+        let mut seen = self.revision.subscribe();
+        let waited = timeout(patience, seen.wait_for(|seen| *seen >= revision)).await;
+        // The sender lives as long as the directory.
+        waited.map(|_| ()).map_err(|_| Lagging {
+            seen: *self.revision.borrow(),
+        })
+    }
+
+    async fn catch_up(
+        &self,
+        bucket: Bucket,
+        broker: &Broker,
+        patience: Duration,
+    ) -> Result<u64, Lagging> {
+        let lagging = || Lagging {
+            seen: *self.revision.borrow(),
+        };
+        let last = timeout(patience, broker.last_sequence(&bucket.stream())).await;
+        let last = last.map_err(|_| lagging())?.map_err(|_| lagging())?;
+        self.wait_for(last, patience).await?;
+        Ok(last)
+    }
+}
+
 /// Follows a bucket until `shutdown` is cancelled and hands over every change.
-/// `reset` is called before the bucket is read anew from its beginning.
 async fn follow(
     bucket: Bucket,
     broker: &Broker,
     progress: &Progress,
     shutdown: &CancellationToken,
     mut apply: impl FnMut(Entry<'_>),
-    mut synced: impl FnMut(),
 ) {
     let mut follower = Follower::new(broker, bucket.stream(), Start::LastOfEachSubject);
     let mut target = None;
@@ -115,7 +139,6 @@ async fn follow(
                 target = broker.last_sequence(&bucket.stream()).await.ok();
             }
             if target.is_some_and(|target| *progress.revision.borrow() >= target) {
-                synced();
                 progress.current.send_replace(true);
             }
         }
@@ -124,6 +147,9 @@ async fn follow(
             followed = follower.next() => followed,
             () = tokio::time::sleep(Duration::from_millis(200)), if waiting_for_target => continue,
             () = shutdown.cancelled() => return,
+        };
+        let Step::Message(followed) = followed else {
+            continue;
         };
         let Followed {
             sequence,

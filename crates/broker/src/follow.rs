@@ -35,9 +35,19 @@ pub(crate) enum Start {
     After(u64),
 }
 
+/// What a follower comes upon.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// It has begun to read, right after this sequence.
+    Opened(u64),
+    /// A message.
+    Message(Followed),
+}
+
 /// A message as it stands in the stream.
 #[derive(Debug)]
 pub(crate) struct Followed {
+    /// Its place; all before it has been read.
     pub(crate) sequence: u64,
     pub(crate) subject: String,
     pub(crate) headers: Option<HeaderMap>,
@@ -75,17 +85,20 @@ impl Follower {
         }
     }
 
-    /// The next message.
+    /// The next message, or the place where reading has begun.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost: an interrupted call is made up for by the next.
-    pub(crate) async fn next(&mut self) -> Followed {
+    pub(crate) async fn next(&mut self) -> Step {
         loop {
             if self.open.is_none() {
                 self.connections.mark_unchanged();
                 match self.open().await {
-                    Ok(stream) => self.open = Some((stream, 0)),
+                    Ok((stream, after)) => {
+                        self.open = Some((stream, 0));
+                        return Step::Opened(after);
+                    }
                     Err(error) => {
                         debug!(error, stream = self.stream, "cannot follow yet");
                         tokio::time::sleep(self.pause).await;
@@ -129,14 +142,14 @@ impl Follower {
                 Some(followed) => {
                     self.start = Start::After(followed.sequence);
                     self.pause = FIRST_PAUSE;
-                    return followed;
+                    return Step::Message(followed);
                 }
                 None => self.open = None,
             }
         }
     }
 
-    async fn open(&self) -> Result<pull::Stream, String> {
+    async fn open(&self) -> Result<(pull::Stream, u64), String> {
         let deliver_policy = match self.start {
             Start::LastOfEachSubject => DeliverPolicy::LastPerSubject,
             Start::Since(at) => {
@@ -170,14 +183,16 @@ impl Follower {
                 .create_consumer_on_stream(config, &self.stream)
                 .await
                 .map_err(|error| error.to_string())?;
-            consumer
+            let after = consumer.cached_info().delivered.stream_sequence;
+            let stream = consumer
                 .stream()
                 .max_messages_per_batch(BATCH)
                 .expires(PULL)
                 .heartbeat(HEARTBEAT)
                 .messages()
                 .await
-                .map_err(|error| error.to_string())
+                .map_err(|error| error.to_string())?;
+            Ok((stream, after))
         };
         timeout(CALL, opened)
             .await
@@ -190,13 +205,18 @@ impl Follower {
 pub struct RecordFollower(Follower);
 
 impl RecordFollower {
-    /// The next records and the sequence of the message they came in.
+    /// The next records and how far the stream has been read with them. Each
+    /// time reading begins, also after an outage, this comes once with no
+    /// records.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
     pub async fn next(&mut self) -> (u64, Vec<Record>) {
-        let followed = self.0.next().await;
+        let followed = match self.0.next().await {
+            Step::Opened(after) => return (after, Vec::new()),
+            Step::Message(followed) => followed,
+        };
         let records = decode_records(followed.payload).unwrap_or_else(|error| {
             error!(%error, sequence = followed.sequence, "records cannot be read");
             Vec::new()

@@ -105,6 +105,8 @@ fn streams(settings: &Settings) -> [Config; 6] {
         },
         Config {
             allow_message_schedules: true,
+            // Schedules allow nothing else; without limits nothing is discarded.
+            discard: DiscardPolicy::Old,
             ..work_queue(stream(RETRIES, &["retry.at.>", "retry.due.*"]))
         },
         Config {

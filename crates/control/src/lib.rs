@@ -1,1 +1,134 @@
+//! Holds the endpoints, keys and event types: REST and `EndpointService`
+//! outwards, SQL beneath, and the directories that every other role follows.
+//!
+//! `core` says what may be done and by whom; `grpc` and `rest` are its two
+//! outsides.
 
+mod core;
+mod grpc;
+mod rest;
+
+use std::sync::Arc;
+
+use broker::{Broker, EndpointDirectory, EventTypeDirectory, KeyDirectory};
+use domain::egress::Policy;
+use domain::vault::MasterKey;
+use proto::v1::endpoint_service_server::EndpointServiceServer;
+use store::Registry;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
+
+use crate::core::Control;
+
+/// How control works.
+#[derive(Clone)]
+pub struct Config {
+    /// Which URLs may be registered.
+    pub egress: Policy,
+    /// The operator's own admin key for all accounts.
+    pub admin_key: Option<String>,
+    /// Where ingest answers gRPC.
+    pub ingest_url: String,
+    /// Where history answers gRPC.
+    pub history_url: String,
+    /// Where people reach this service.
+    pub public_url: String,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("egress", &self.egress)
+            .field("ingest_url", &self.ingest_url)
+            .field("history_url", &self.history_url)
+            .field("public_url", &self.public_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What control needs.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    pub broker: Broker,
+    pub endpoints: EndpointDirectory,
+    pub keys: KeyDirectory,
+    pub event_types: EventTypeDirectory,
+    pub registry: Registry,
+    pub master_key: Arc<MasterKey>,
+}
+
+/// A configuration that control cannot work with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not the address of a gRPC server.
+    #[error("{name} is not an http:// or https:// URL")]
+    Url {
+        /// Which one.
+        name: &'static str,
+    },
+    /// The admin key cannot be used.
+    #[error(
+        "the admin key needs 16 to 256 printable ASCII characters without spaces; one that begins with pr_ must be a whole Postrider key"
+    )]
+    AdminKey,
+}
+
+/// The control role.
+#[derive(Debug)]
+pub struct Role {
+    control: Control,
+}
+
+impl Role {
+    /// Makes the role; nothing is connected or started.
+    ///
+    /// # Errors
+    ///
+    /// When an address or the admin key cannot be used.
+    pub fn new(config: Config, deps: Deps) -> Result<Self, Error> {
+        Ok(Self {
+            control: Control::new(config, deps)?,
+        })
+    }
+
+    /// Adds `EndpointService`.
+    pub fn register_grpc(&self, routes: &mut RoutesBuilder) {
+        routes.add_service(EndpointServiceServer::new(grpc::Service(
+            self.control.clone(),
+        )));
+    }
+
+    /// REST and its description.
+    pub fn http(&self) -> axum::Router {
+        rest::router(self.control.clone())
+    }
+
+    /// What tells whether the role can work.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        Probe(self.control.clone())
+    }
+
+    /// Runs until `shutdown` is cancelled, then finishes what is under way.
+    ///
+    /// # Errors
+    ///
+    /// None today: outages are waited out.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        self.control.run(&shutdown).await;
+        Ok(())
+    }
+}
+
+/// Tells whether control can work.
+#[derive(Debug, Clone)]
+pub struct Probe(Control);
+
+impl Probe {
+    /// # Errors
+    ///
+    /// What it waits for.
+    pub async fn check(&self) -> Result<(), String> {
+        self.0.check().await
+    }
+}

@@ -61,3 +61,55 @@ async fn page(State(admin): State<Admin>) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn get(router: &Router, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readyz_names_what_is_waited_for() {
+        let (told, readiness) = watch::channel(Readiness::default());
+        let router = router(readiness, Metrics::start("test").unwrap());
+        let waits_for =
+            BTreeMap::from([("ingest".to_owned(), "jetstream is not connected".to_owned())]);
+        told.send_replace(Readiness {
+            ready: false,
+            waits_for,
+        });
+        let (status, body) = get(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body,
+            r#"{"ready":false,"waits_for":{"ingest":"jetstream is not connected"}}"#
+        );
+        assert_eq!(get(&router, "/livez").await.0, StatusCode::OK);
+
+        told.send_replace(Readiness {
+            ready: true,
+            waits_for: BTreeMap::new(),
+        });
+        assert_eq!(get(&router, "/readyz").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_prometheus_text() {
+        let (_told, readiness) = watch::channel(Readiness::default());
+        let router = router(readiness, Metrics::start("test").unwrap());
+        let (status, body) = get(&router, "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains("service_name=\"postrider-test\""), "{body}");
+    }
+}

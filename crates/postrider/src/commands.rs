@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use secrecy::ExposeSecret as _;
+use anyhow::Result;
 
 use crate::cli::{Cli, Command, ConfigCommand, Flags, Standalone, Target};
 use crate::config::{self, Config, Environment, Setting, Values, Warning};
 use crate::roles::Role;
-use crate::{client, demo, serve};
+use crate::{client, database, demo, serve};
 
 const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(5);
-const MIGRATE_LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs the command.
 ///
@@ -110,14 +108,7 @@ async fn migrate(loaded: &Loaded) -> Result<()> {
         };
         return Err(missing.into());
     };
-    let work = async {
-        let pool = store::Pool::open(url.expose_secret()).await?;
-        pool.migrate().await
-    };
-    tokio::time::timeout(MIGRATE_LIMIT, work)
-        .await
-        .context("the database did not finish in 10 minutes")?
-        .context("cannot migrate the database")?;
+    database::migrate(&database::open(url).await?).await?;
     print("the database has this version's schema")
 }
 

@@ -80,7 +80,7 @@ pub(crate) enum Error {
         address: SocketAddr,
         source: std::io::Error,
     },
-    #[error("{0}")]
+    #[error(transparent)]
     NatsServer(#[from] crate::nats::FindError),
     #[error("{0}")]
     Refused(String),
@@ -178,23 +178,6 @@ impl Config {
 
     /// Refuses values that are each valid and together are not.
     fn consistent(&self, values: &Values) -> Result<(), Error> {
-        let addresses = [
-            (Setting::HttpAddr, self.http_addr),
-            (Setting::GrpcAddr, self.grpc_addr),
-            (Setting::AdminAddr, self.admin_addr),
-        ];
-        for (index, (setting, address)) in addresses.iter().enumerate() {
-            let earlier = addresses[..index]
-                .iter()
-                .find(|(_, other)| other == address);
-            if let Some((other, _)) = earlier.filter(|_| address.port() != 0) {
-                return Err(value::invalid(
-                    values,
-                    *setting,
-                    format!("{address} is {other} already: each needs an address of its own"),
-                ));
-            }
-        }
         if self.retry_schedule.total() > EVENTS_RETENTION {
             return Err(value::invalid(
                 values,

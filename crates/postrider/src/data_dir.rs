@@ -74,11 +74,7 @@ impl DataDir {
     ///
     /// When the file cannot be read or written.
     pub(crate) fn master_key(&self) -> Result<String, Error> {
-        self.key(MASTER_KEY, || {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-            Ok(STANDARD.encode(bytes))
-        })
+        self.key(MASTER_KEY, || Ok(STANDARD.encode(random::<32>()?)))
     }
 
     /// The first admin key, made at the first start.
@@ -88,9 +84,8 @@ impl DataDir {
     /// When the file cannot be read or written.
     pub(crate) fn admin_key(&self) -> Result<String, Error> {
         self.key(ADMIN_KEY, || {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-            Ok(ApiKey::generate(Scope::Admin, bytes).1)
+            let (_, token) = ApiKey::generate(Scope::Admin, random()?);
+            Ok(token)
         })
     }
 
@@ -145,9 +140,13 @@ pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
 ///
 /// When the system has no randomness.
 pub(crate) fn random_hex() -> io::Result<String> {
-    let mut bytes = [0; 16];
+    Ok(format!("{:032x}", u128::from_ne_bytes(random()?)))
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const QUIET: &[&str] = &[
     "h2=warn",
     "hyper=warn",
     "tonic=warn",
+    "opentelemetry=warn",
 ];
 
 /// Starts logging as configured. Later calls change nothing.

@@ -3,6 +3,7 @@
 //! - [`cli`], [`roles`], [`config`]: what is to run, and how
 //! - [`serve`]: a process that runs roles, from its start to its end
 //! - [`wire`]: the roles' parts put together
+//! - [`database`]: opened and migrated
 //! - [`nats`], [`data_dir`]: what standalone brings along
 //! - [`admin`], [`logs`], [`metrics`], [`shutdown`]: for operators
 //! - [`client`], [`commands`], [`demo`]: the other subcommands
@@ -13,6 +14,7 @@ mod client;
 mod commands;
 mod config;
 mod data_dir;
+mod database;
 mod demo;
 mod logs;
 mod metrics;
@@ -73,10 +75,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
     reason = "the last word of a process is for its terminal"
 )]
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("postrider: {error:#}");
-    if error.is::<config::Error>() {
-        ExitCode::from(USAGE)
-    } else {
-        ExitCode::FAILURE
+    if let Some(refusal) = error.downcast_ref::<config::Error>() {
+        // One line that holds its cause already.
+        eprintln!("postrider: {refusal}");
+        return ExitCode::from(USAGE);
     }
+    eprintln!("postrider: {error:#}");
+    ExitCode::FAILURE
 }

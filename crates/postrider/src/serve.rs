@@ -41,6 +41,7 @@ pub(crate) async fn role(role: Role, loaded: Loaded) -> Result<()> {
             name: role.name(),
             roles,
             config: &loaded.config,
+            migrates: false,
         };
         wire::run(process, doors, shutdown, None).await
     })
@@ -78,6 +79,7 @@ pub(crate) async fn standalone(
                     name: "standalone",
                     roles: Role::ALL,
                     config: &config,
+                    migrates: true,
                 };
                 wire::run(process, doors, shutdown, ready).await
             }
@@ -134,7 +136,13 @@ fn provide(values: &mut Values, data_dir: &DataDir, doors: &Doors) -> Result<(),
 }
 
 fn sqlite_url(path: &Path) -> String {
-    format!("sqlite://{}", path.display())
+    // The path of a URL: what would end it or begin an escape is escaped.
+    let path = path.display().to_string();
+    let path = path
+        .replace('%', "%25")
+        .replace('?', "%3F")
+        .replace('#', "%23");
+    format!("sqlite://{path}")
 }
 
 /// The address by which this machine reaches a listener on all addresses.

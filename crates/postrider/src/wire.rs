@@ -4,10 +4,12 @@
 //! - [`foundation`]: broker, directories, database
 //! - [`parts`]: a role and what it needs, for each role
 //! - [`servers`]: gRPC, HTTP, admin
+//! - [`gate`]: their answer until the streams are there
 //! - [`readiness`]: what each part waits for
 
 pub(crate) mod doors;
 mod foundation;
+mod gate;
 mod parts;
 mod readiness;
 mod servers;
@@ -25,6 +27,7 @@ use tracing::{info, warn};
 pub(crate) use doors::Addresses;
 use doors::Doors;
 use foundation::Foundation;
+use gate::Gate;
 use parts::{Part, Parts};
 use readiness::{Stage, Watcher};
 use servers::Servers;
@@ -45,6 +48,9 @@ pub(crate) struct Process<'a> {
     pub(crate) name: &'a str,
     pub(crate) roles: &'a [Role],
     pub(crate) config: &'a Config,
+    /// Whether the database is brought to this version's schema first; roles
+    /// that run alone leave that to `postrider migrate`.
+    pub(crate) migrates: bool,
 }
 
 /// Runs the roles until `shutdown` is cancelled, then drains.
@@ -76,12 +82,15 @@ pub(crate) async fn run(
     } = parts::assemble(&process, &foundation, &addresses)?;
     let health = HealthReporter::new();
     let grpc = doors.grpc.zip(Some(routes));
-    let servers = Servers::start(process.roles, grpc, doors.http.zip(http), &health)?;
+    let (open, is_open) = watch::channel(false);
+    let gate = Gate::new(is_open);
+    let servers = Servers::start(process.roles, grpc, doors.http.zip(http), &health, &gate)?;
     let (watcher, stage) = Watcher::new(&parts, readiness, health, addresses, ready);
     let line = Line {
         process,
         foundation,
         stage,
+        open,
         servers,
     };
     let ended = line.run(parts, watcher, &shutdown).await;
@@ -97,6 +106,8 @@ struct Line<'a> {
     process: Process<'a>,
     foundation: Foundation,
     stage: Stage,
+    /// Whether public calls may pass.
+    open: watch::Sender<bool>,
     servers: Servers,
 }
 
@@ -119,6 +130,7 @@ impl Line<'_> {
         let ended = match ended {
             Ok(()) if !shutdown.is_cancelled() => {
                 self.stage.running();
+                self.open.send_replace(true);
                 self.foundation.watch(&mut watching, &stop_watching);
                 for part in parts {
                     roles.spawn(part.run(shutdown.clone()));

@@ -1,1 +1,22 @@
+//! SQL: what control registers and what history records, on SQLite or
+//! PostgreSQL, with one text for both wherever the engines allow it.
+//!
+//! - [`Pool`]: the connections, and the migrations that are in the binary
+//! - [`Registry`]: endpoints, secrets, keys, event types, and the outbox
+//! - [`History`]: events, deliveries, attempts and what is counted of them
 
+#[macro_use]
+mod pool;
+mod error;
+mod history;
+mod registry;
+
+pub use error::Error;
+pub use history::{
+    AttemptFilter, AttemptRow, AttemptSummary, DeliveryRow, EndpointHealth, EventFilter, EventRow,
+    History, ResendSource, Stats,
+};
+pub use pool::Pool;
+pub use registry::{
+    EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry,
+};

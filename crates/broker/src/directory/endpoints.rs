@@ -5,7 +5,6 @@ use std::time::Duration;
 use domain::{AccountId, Endpoint, EndpointId};
 use prost::Message as _;
 use tokio::sync::broadcast;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -67,7 +66,6 @@ impl EndpointDirectory {
             &self.0.progress,
             &shutdown,
             apply,
-            || (),
         )
         .await;
     }
@@ -124,14 +122,7 @@ impl EndpointDirectory {
     ///
     /// [`Lagging`] after `patience`.
     pub async fn wait_for(&self, revision: u64, patience: Duration) -> Result<(), Lagging> {
-        let mut seen = self.0.progress.revision.subscribe();
-        let waits = seen.wait_for(|seen| *seen >= revision);
-        match timeout(patience, waits).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Lagging {
-                seen: self.revision(),
-            }),
-        }
+        self.0.progress.wait_for(revision, patience).await
     }
 
     /// Asks the server for the bucket's last revision and waits until it is
@@ -141,14 +132,10 @@ impl EndpointDirectory {
     ///
     /// [`Lagging`] after `patience`, also when the server does not answer.
     pub async fn catch_up(&self, broker: &Broker, patience: Duration) -> Result<u64, Lagging> {
-        let lagging = || Lagging {
-            seen: self.revision(),
-        };
-        let stream = Bucket::Endpoints.stream();
-        let last = timeout(patience, broker.last_sequence(&stream)).await;
-        let last = last.map_err(|_| lagging())?.map_err(|_| lagging())?;
-        self.wait_for(last, patience).await?;
-        Ok(last)
+        self.0
+            .progress
+            .catch_up(Bucket::Endpoints, broker, patience)
+            .await
     }
 
     /// Changes from now on. A listener that falls behind gets an error and

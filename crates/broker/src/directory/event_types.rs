@@ -36,7 +36,6 @@ impl EventTypeDirectory {
             &self.0.progress,
             &shutdown,
             apply,
-            || (),
         )
         .await;
     }

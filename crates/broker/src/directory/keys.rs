@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use domain::key::{Identity, KeyRecord, invalid_key, lookup_id};
 use domain::{Problem, Reason, Timestamp};
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{Bucket, Entry, Progress};
-use crate::Broker;
+use crate::{Broker, Lagging};
 
 /// All keys, as control last published them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -33,15 +34,7 @@ impl KeyDirectory {
         // Set before, to the same.
         let _ = self.0.broker.set(broker.clone());
         let apply = |entry: Entry<'_>| self.apply(&entry);
-        super::follow(
-            Bucket::Keys,
-            broker,
-            &self.0.progress,
-            &shutdown,
-            apply,
-            || (),
-        )
-        .await;
+        super::follow(Bucket::Keys, broker, &self.0.progress, &shutdown, apply).await;
     }
 
     /// Whether it has seen the whole bucket once.
@@ -69,6 +62,20 @@ impl KeyDirectory {
         Ok(key.identity())
     }
 
+    /// Waits until every change that was answered before this call is known
+    /// here.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagging`] after `patience`.
+    pub async fn catch_up(&self, broker: &Broker, patience: Duration) -> Result<(), Lagging> {
+        self.0
+            .progress
+            .catch_up(Bucket::Keys, broker, patience)
+            .await
+            .map(|_| ())
+    }
+
     fn known(&self, id: &str) -> Option<Arc<KeyRecord>> {
         self.0
             .keys
@@ -84,7 +91,7 @@ impl KeyDirectory {
                 Reason::BrokerUnavailable,
                 "the keys cannot be read now; repeat the call in a moment",
             )
-            .retry_after(std::time::Duration::from_secs(1))
+            .retry_after(Duration::from_secs(1))
         };
         let broker = self.0.broker.get().ok_or_else(unavailable)?;
         if !broker.is_connected() {

@@ -20,7 +20,7 @@ pub(crate) enum FindError {
     #[error("{} (from nats_server) is not a program that can be run: {message}", path.display())]
     Unusable { path: PathBuf, message: String },
     #[error(
-        "{} is nats-server {version}, and 2.12 or newer is needed: set POSTRIDER_NATS_SERVER to \
+        "{} is {version}, and 2.12 or newer is needed: set POSTRIDER_NATS_SERVER to \
          a newer one",
         path.display()
     )]

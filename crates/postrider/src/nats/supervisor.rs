@@ -32,9 +32,9 @@ const STEADY: Duration = Duration::from_secs(30);
 /// Why the supervised nats-server did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("cannot prepare nats-server: {0}")]
+    #[error("cannot prepare nats-server")]
     Prepare(#[source] io::Error),
-    #[error("cannot start nats-server: {0}")]
+    #[error("cannot start nats-server")]
     Spawn(#[source] io::Error),
     #[error("nats-server ended at its start ({0}): its last lines are in the log above")]
     Ended(ExitStatus),

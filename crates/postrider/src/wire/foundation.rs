@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use broker::{Broker, EndpointDirectory, EventTypeDirectory, KeyDirectory};
 use domain::vault::MasterKey;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Process;
 use crate::config::{self, Config, Setting};
+use crate::database;
 use crate::roles::Role;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -47,10 +49,10 @@ impl Foundation {
         let broker = Broker::connect(broker::ConnectOptions {
             url: nats_url.expose_secret().to_owned(),
             name: format!("postrider {}", process.name),
-            ..Default::default()
         })
         .await
-        .context("cannot use the NATS address")?;
+        // Nothing but an address that cannot be used fails here.
+        .map_err(|error| config::Error::Refused(error.to_string()))?;
         let uses = |setting| {
             process
                 .roles
@@ -58,7 +60,14 @@ impl Foundation {
                 .any(|role| role.needs().contains(&setting))
         };
         let pool = match uses(Setting::DatabaseUrl) {
-            true => Some(open_database(needed(&config.database_url, Setting::DatabaseUrl)?).await?),
+            true => {
+                let url = needed(&config.database_url, Setting::DatabaseUrl)?;
+                let pool = database::open(url).await?;
+                if process.migrates {
+                    database::migrate(&pool).await?;
+                }
+                Some(pool)
+            }
             false => None,
         };
         let master_key = match uses(Setting::MasterKey) {
@@ -143,6 +152,9 @@ impl Foundation {
 
     /// Sends out what is still buffered, at most for 2 s.
     pub(super) async fn flush(&self) {
+        if !self.broker.is_connected() {
+            return;
+        }
         if tokio::time::timeout(FLUSH_LIMIT, self.broker.flush())
             .await
             .is_err()
@@ -165,12 +177,4 @@ fn master_key(config: &Config) -> Result<Arc<MasterKey>, config::Error> {
     // Parsed once already, by the configuration.
     key.map(Arc::new)
         .map_err(|_| config::Error::Refused("the master key is not valid".into()))
-}
-
-async fn open_database(url: &SecretString) -> Result<store::Pool> {
-    let pool = store::Pool::open(url.expose_secret())
-        .await
-        .context("cannot open the database")?;
-    info!("the database is opened");
-    Ok(pool)
 }

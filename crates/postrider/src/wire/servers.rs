@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
@@ -14,6 +15,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{debug, warn};
 
+use super::gate::Gate;
 use crate::roles::Role;
 
 /// Finds peers that vanished without a word.
@@ -25,6 +27,10 @@ const CONCURRENT_STREAMS: u32 = 1_024;
 const HEADERS_BYTES: u32 = 16 << 10;
 /// Makes clients connect anew, so that a balancer can spread them.
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// Streams that a client holds open (health watches) must not use up the grace
+/// period; calls have shorter limits of their own.
+const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 
 const HEALTH: &str = "grpc.health.v1.Health";
 
@@ -46,6 +52,7 @@ impl Servers {
         grpc: Option<(TcpListener, RoutesBuilder)>,
         http: Option<(TcpListener, axum::Router)>,
         health: &HealthReporter,
+        gate: &Gate,
     ) -> Result<Self> {
         let mut servers = Self {
             http: Running::new("HTTP"),
@@ -53,10 +60,12 @@ impl Servers {
         };
         if let Some((listener, routes)) = grpc {
             let routes = with_common_services(routes, roles, health.clone())?;
+            let routes = gate.clone().before_grpc(routes);
             let stop = servers.grpc.stop.clone();
             servers.grpc.task.spawn(serve_grpc(listener, routes, stop));
         }
         if let Some((listener, router)) = http {
+            let router = gate.clone().before_http(router);
             let stop = servers.http.stop.clone();
             servers.http.task.spawn(serve_http(listener, router, stop));
         }
@@ -75,12 +84,12 @@ impl Servers {
         }
     }
 
-    /// Takes no more HTTP requests and finishes those under way.
+    /// Takes no more HTTP requests and finishes those under way, at most for 8 s.
     pub(super) async fn stop_http(&mut self) {
         self.http.stop().await;
     }
 
-    /// Takes no more gRPC calls and finishes those under way.
+    /// Takes no more gRPC calls and finishes those under way, at most for 8 s.
     pub(super) async fn stop_grpc(&mut self) {
         self.grpc.stop().await;
     }
@@ -116,6 +125,13 @@ impl Running {
 
     async fn stop(&mut self) {
         self.stop.cancel();
+        if timeout(DRAIN_LIMIT, self.drained()).await.is_err() {
+            warn!(server = self.name, "calls are still open: they are cut off");
+            self.task.shutdown().await;
+        }
+    }
+
+    async fn drained(&mut self) {
         while let Some(ended) = self.task.join_next().await {
             match ended {
                 Ok(Ok(())) => debug!(server = self.name, "the server has ended"),

@@ -1,0 +1,197 @@
+//! Endpoints.
+
+mod check;
+mod secrets;
+mod test_event;
+mod view;
+
+use domain::key::{Identity, Need};
+use domain::page::{PageToken, page_size};
+use domain::{AccountId, EndpointId, Problem, Reason};
+use store::{EndpointRow, EndpointUpdate, Mark};
+
+pub(crate) use view::{EndpointView, Health};
+
+use super::{Control, Page, database, now};
+
+/// An endpoint to be, in the caller's words.
+#[derive(Debug)]
+pub(crate) struct NewEndpoint {
+    pub(crate) url: String,
+    pub(crate) description: String,
+    pub(crate) event_types: Vec<String>,
+    pub(crate) rate_limit: Option<i64>,
+}
+
+/// What is to change, in the caller's words; `None` is left as it is.
+#[derive(Debug, Default)]
+pub(crate) struct EndpointChange {
+    pub(crate) url: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) event_types: Option<Vec<String>>,
+    pub(crate) rate_limit: Option<Option<i64>>,
+}
+
+impl Control {
+    pub(crate) async fn create_endpoint(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+        new: NewEndpoint,
+    ) -> Result<EndpointView, Problem> {
+        identity.authorise(account, Need::Admin)?;
+        let change = EndpointChange {
+            url: Some(new.url),
+            description: Some(new.description),
+            event_types: Some(new.event_types),
+            rate_limit: Some(new.rate_limit),
+        };
+        let checked = self.check_change(change).await?;
+        self.check_broker()?;
+        let id = EndpointId::new();
+        let row = store::NewEndpoint {
+            id,
+            account: account.clone(),
+            url: checked.url.unwrap_or_default(),
+            description: checked.description.unwrap_or_default(),
+            event_types: checked.event_types.unwrap_or_default(),
+            rate_limit: checked.rate_limit.flatten(),
+            secret: self.new_secret(id),
+            created_at: now(),
+        };
+        let row = self.0.deps.registry.create_endpoint(&row).await;
+        let row = row.map_err(|error| database(&error))?;
+        self.announce(&Mark::Endpoint(account.clone(), id)).await?;
+        // Nothing can have been sent to it yet.
+        Ok(EndpointView::new(row, Health::none_yet()))
+    }
+
+    pub(crate) async fn get_endpoint(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+        id: EndpointId,
+    ) -> Result<EndpointView, Problem> {
+        identity.authorise(account, Need::Read)?;
+        let row = self.find(account, id).await?;
+        self.view(account, row).await
+    }
+
+    pub(crate) async fn list_endpoints(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+        size: Option<u32>,
+        token: &str,
+    ) -> Result<Page<EndpointView>, Problem> {
+        identity.authorise(account, Need::Read)?;
+        let context = format!("endpoints {account}");
+        let cursor = PageToken::decode_or_first(token, &context)?;
+        let size = page_size(size);
+        let found = self
+            .0
+            .deps
+            .registry
+            .endpoints(account, cursor.as_ref(), size + 1)
+            .await;
+        let found = found.map_err(|error| database(&error))?;
+        let place = |row: &EndpointRow| {
+            (
+                row.endpoint.created_at.unix_millis(),
+                row.endpoint.id.uuid(),
+            )
+        };
+        let page = Page::assemble(found, size, cursor.as_ref(), &context, place);
+        let Page {
+            items,
+            next_page_token,
+            prev_page_token,
+        } = page;
+        let items = self.views(account, items).await;
+        Ok(Page {
+            items,
+            next_page_token,
+            prev_page_token,
+        })
+    }
+
+    pub(crate) async fn update_endpoint(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+        id: EndpointId,
+        change: EndpointChange,
+    ) -> Result<EndpointView, Problem> {
+        identity.authorise(account, Need::Admin)?;
+        self.find(account, id).await?;
+        let update = self.check_change(change).await?;
+        self.apply(account, id, update).await
+    }
+
+    pub(crate) async fn set_enabled(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+        id: EndpointId,
+        enabled: bool,
+    ) -> Result<EndpointView, Problem> {
+        identity.authorise(account, Need::Admin)?;
+        let disabled = (!enabled).then(|| "disabled through the API".to_owned());
+        let row = self.find(account, id).await?;
+        if row.endpoint.disabled == disabled.is_some() {
+            // It stays disabled for the reason it was.
+            return self.view(account, row).await;
+        }
+        let update = EndpointUpdate {
+            disabled: Some(disabled),
+            ..EndpointUpdate::default()
+        };
+        self.apply(account, id, update).await
+    }
+
+    pub(crate) async fn delete_endpoint(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+        id: EndpointId,
+    ) -> Result<(), Problem> {
+        identity.authorise(account, Need::Admin)?;
+        self.find(account, id).await?;
+        self.check_broker()?;
+        let deleted = self.0.deps.registry.delete_endpoint(account, id).await;
+        if !deleted.map_err(|error| database(&error))? {
+            return Err(not_found());
+        }
+        self.announce(&Mark::Endpoint(account.clone(), id)).await
+    }
+
+    async fn apply(
+        &self,
+        account: &AccountId,
+        id: EndpointId,
+        update: EndpointUpdate,
+    ) -> Result<EndpointView, Problem> {
+        self.check_broker()?;
+        let row = self
+            .0
+            .deps
+            .registry
+            .update_endpoint(account, id, &update, None, now())
+            .await;
+        let row = row
+            .map_err(|error| database(&error))?
+            .ok_or_else(not_found)?;
+        self.announce(&Mark::Endpoint(account.clone(), id)).await?;
+        self.view(account, row).await
+    }
+
+    async fn find(&self, account: &AccountId, id: EndpointId) -> Result<EndpointRow, Problem> {
+        let row = self.0.deps.registry.endpoint(account, id).await;
+        row.map_err(|error| database(&error))?.ok_or_else(not_found)
+    }
+}
+
+pub(crate) fn not_found() -> Problem {
+    let detail = "this account has no endpoint with this id; GET its list of endpoints";
+    Problem::new(Reason::EndpointNotFound, detail)
+}

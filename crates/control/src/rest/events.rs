@@ -1,0 +1,302 @@
+//! Events: published and looked up.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use domain::key::Need;
+use domain::{AccountId, Problem, Reason};
+use futures::future::join_all;
+use proto::status::to_problem;
+use proto::v1::{GetEventRequest, ListEventsRequest, PublishEventRequest, ResendEventRequest};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tonic::Request;
+use tonic::metadata::AsciiMetadataValue;
+use utoipa::ToSchema;
+
+use super::fields::{Fields, invalid};
+use super::problem::{Answer, ProblemDocument};
+use super::request::{Body, MAX_BATCH_BYTES, PageQuery, Query, Scope, SpanQuery};
+use super::shapes::{Event, Events};
+use crate::core::Control;
+
+/// Events of a batch.
+const MAX_BATCH: usize = 1_000;
+
+/// An event to be published.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "read field by field; this describes it")]
+pub(super) struct PublishEvent {
+    /// A registered event type.
+    r#type: String,
+    /// Travels byte for byte; at most 256 KiB and 128 levels.
+    #[schema(value_type = Object)]
+    object: Value,
+    /// Makes a repeat safe; so does the header `Idempotency-Key`.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$", nullable = false)]
+    id: Option<String>,
+    /// At most 16.
+    #[schema(nullable = false)]
+    tags: Option<BTreeMap<String, String>>,
+    /// False marks a sample.
+    #[schema(default = true, nullable = false)]
+    live_mode: Option<bool>,
+}
+
+/// Events to be published.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "read field by field; this describes it")]
+pub(super) struct PublishEvents {
+    #[schema(min_items = 1, max_items = 1_000)]
+    events: Vec<PublishEvent>,
+}
+
+/// An accepted event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Published {
+    id: String,
+    /// It was accepted before; nothing is sent again.
+    duplicate: bool,
+}
+
+/// What became of the events, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PublishedBatch {
+    results: Vec<PublishResult>,
+}
+
+/// What became of one event.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum PublishResult {
+    Published(Published),
+    Refused { error: ProblemDocument },
+}
+
+/// Publishes an event
+///
+/// It is durable before the answer. Repeat a call that ended with 503 or
+/// without an answer, with the same `id`.
+#[utoipa::path(post, path = "/v1/accounts/{account}/events", tag = "events",
+    operation_id = "publishEvent", request_body = PublishEvent,
+    params(("idempotency-key" = Option<String>, Header, description = "The same as `id`.")),
+    responses((status = 202, description = "Accepted.", body = Published)))]
+pub(super) async fn publish(
+    State(control): State<Control>,
+    scope: Scope,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Answer<(StatusCode, Json<Published>)> {
+    scope.identity.authorise(&scope.account, Need::Publish)?;
+    let mut request = event(&scope.account, Fields::parse(&body)?)?;
+    take_idempotency_key(&mut request, &headers)?;
+    let published = send(&control, request, &headers).await?;
+    Ok((StatusCode::ACCEPTED, Json(published)))
+}
+
+/// Publishes up to 1,000 events
+///
+/// Each succeeds or fails by itself; at most 8 MiB together.
+#[utoipa::path(post, path = "/v1/accounts/{account}/events/batch", tag = "events",
+    operation_id = "publishEvents", request_body = PublishEvents,
+    responses((status = 200, description = "A result for each.", body = PublishedBatch)))]
+pub(super) async fn publish_batch(
+    State(control): State<Control>,
+    scope: Scope,
+    headers: HeaderMap,
+    Body(body): Body<MAX_BATCH_BYTES>,
+) -> Answer<Json<PublishedBatch>> {
+    scope.identity.authorise(&scope.account, Need::Publish)?;
+    let mut fields = Fields::parse(&body)?;
+    let events: Vec<Box<RawValue>> = fields.required("events", "a list of events")?;
+    fields.finish()?;
+    if !(1..=MAX_BATCH).contains(&events.len()) {
+        let message = format!("send 1 to {MAX_BATCH} events, not {}", events.len());
+        return Err(invalid("events", message).into());
+    }
+    let results = events.iter().map(async |raw| {
+        let request =
+            Fields::parse(raw.get().as_bytes()).and_then(|fields| event(&scope.account, fields));
+        let published = match request {
+            Ok(request) => send(&control, request, &headers).await,
+            Err(problem) => Err(problem),
+        };
+        match published {
+            Ok(published) => PublishResult::Published(published),
+            Err(problem) => PublishResult::Refused {
+                error: problem.into(),
+            },
+        }
+    });
+    let results = join_all(results).await;
+    Ok(Json(PublishedBatch { results }))
+}
+
+fn event(account: &AccountId, mut fields: Fields) -> Result<PublishEventRequest, Problem> {
+    let object = fields.raw("object");
+    let object =
+        object.ok_or_else(|| invalid("object", "it is missing; send a JSON object".to_owned()))?;
+    let request = PublishEventRequest {
+        account: account.to_string(),
+        r#type: fields.required("type", "the name of an event type")?,
+        object: Bytes::copy_from_slice(object.get().as_bytes()),
+        id: match fields.optional::<String>("id", "a text of 1 to 128 characters")? {
+            // Absent means none; empty is a mistake.
+            Some(id) if id.is_empty() => {
+                let message =
+                    "use 1 to 128 of the characters A-Z, a-z, 0-9, _ . : and -, or leave it out";
+                return Err(invalid("id", message.to_owned()));
+            }
+            id => id.unwrap_or_default(),
+        },
+        tags: fields
+            .optional("tags", "an object of texts")?
+            .unwrap_or_default(),
+        live_mode: fields.optional("live_mode", "true or false")?,
+    };
+    fields.finish()?;
+    Ok(request)
+}
+
+fn take_idempotency_key(
+    request: &mut PublishEventRequest,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(());
+    };
+    let key = value.to_str().unwrap_or("\0");
+    if request.id.is_empty() {
+        domain::PublisherId::parse(key).map_err(|problem| Problem {
+            fields: problem
+                .fields
+                .into_iter()
+                .map(|field| domain::FieldViolation::new("idempotency-key", field.message))
+                .collect(),
+            ..problem
+        })?;
+        request.id = key.to_owned();
+    }
+    if request.id != key {
+        let message = "the body's id says something else; send one of them";
+        return Err(invalid("idempotency-key", message.to_owned()));
+    }
+    Ok(())
+}
+
+async fn send(
+    control: &Control,
+    event: PublishEventRequest,
+    headers: &HeaderMap,
+) -> Result<Published, Problem> {
+    let mut request = Request::new(event);
+    for name in ["traceparent", "tracestate"] {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(value) = value.and_then(|value| AsciiMetadataValue::try_from(value).ok()) {
+            request.metadata_mut().insert(name, value);
+        }
+    }
+    let published = control.ingest().publish_event(request).await;
+    let published = published.map_err(|status| to_problem(&status, Reason::IngestUnavailable))?;
+    let published = published.into_inner();
+    Ok(Published {
+        id: published.id,
+        duplicate: published.duplicate,
+    })
+}
+
+/// Which events.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "read one by one; this describes them")]
+pub(super) struct EventQuery {
+    event_type: Option<String>,
+}
+
+/// Lists the events
+#[utoipa::path(get, path = "/v1/accounts/{account}/events", tag = "history",
+    operation_id = "listEvents", params(EventQuery, SpanQuery, PageQuery),
+    responses((status = 200, description = "A page.", body = Events)))]
+pub(super) async fn list(
+    State(control): State<Control>,
+    scope: Scope,
+    mut query: Query,
+) -> Answer<Json<Events>> {
+    scope.identity.authorise(&scope.account, Need::Read)?;
+    let page = query.page()?;
+    let request = ListEventsRequest {
+        account: scope.account.to_string(),
+        event_type: query.text("event_type"),
+        after: query.instant("after")?,
+        before: query.instant("before")?,
+        page_size: page.page_size.unwrap_or(0),
+        page_token: page.page_token.unwrap_or_default(),
+    };
+    query.finish()?;
+    let listed = control.history().list_events(request).await;
+    let listed = listed.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    let listed = listed.into_inner();
+    Ok(Json(Events {
+        events: listed.events.into_iter().map(Into::into).collect(),
+        next_page_token: listed.next_page_token,
+        prev_page_token: listed.prev_page_token,
+    }))
+}
+
+/// Shows an event and what became of it
+#[utoipa::path(get, path = "/v1/accounts/{account}/events/{id}", tag = "history",
+    operation_id = "getEvent",
+    responses((status = 200, description = "The event.", body = Event)))]
+pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<Json<Event>> {
+    scope.identity.authorise(&scope.account, Need::Read)?;
+    let request = GetEventRequest {
+        account: scope.account.to_string(),
+        id: scope.id,
+    };
+    let event = control.history().get_event(request).await;
+    let event = event.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    Ok(Json(event.into_inner().into()))
+}
+
+/// Where to send it again.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "read field by field; this describes it")]
+pub(super) struct ResendEvent {
+    endpoint_id: String,
+}
+
+/// What will be sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Resent {
+    delivery_id: String,
+}
+
+/// Sends an event again
+///
+/// A new delivery with the same `webhook-id`; while one is pending, that one's
+/// next attempt is brought forward instead.
+#[utoipa::path(post, path = "/v1/accounts/{account}/events/{id}/resend", tag = "history",
+    operation_id = "resendEvent", request_body = ResendEvent,
+    responses((status = 202, description = "Accepted.", body = Resent)))]
+pub(super) async fn resend(
+    State(control): State<Control>,
+    scope: Scope,
+    Body(body): Body,
+) -> Answer<(StatusCode, Json<Resent>)> {
+    scope.identity.authorise(&scope.account, Need::Admin)?;
+    let mut fields = Fields::parse(&body)?;
+    let request = ResendEventRequest {
+        account: scope.account.to_string(),
+        event_id: scope.id,
+        endpoint_id: fields.required("endpoint_id", "the id of an endpoint")?,
+    };
+    fields.finish()?;
+    let resent = control.history().resend_event(request).await;
+    let resent = resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    let delivery_id = resent.into_inner().delivery_id;
+    Ok((StatusCode::ACCEPTED, Json(Resent { delivery_id })))
+}

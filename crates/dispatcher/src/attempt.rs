@@ -1,0 +1,118 @@
+//! One attempt: headers, POST, and what is recorded of it.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use domain::retry::Schedule;
+use domain::{Attempt, AttemptId, Delivery, Endpoint, Timestamp, TraceContext};
+
+use crate::decide;
+use crate::http::{Client, Exchange};
+use crate::request::{Head, recorded};
+use crate::secrets::Secrets;
+
+/// What every attempt is made with.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) client: Client,
+    pub(crate) schedule: Schedule,
+    pub(crate) user_agent: String,
+}
+
+/// An attempt that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) attempt: Attempt,
+    /// It says that it is gone for good.
+    pub(crate) endpoint_is_gone: bool,
+}
+
+impl Sender {
+    /// Posts the body to the endpoint. Ends within the client's timeout.
+    pub(crate) async fn send(
+        &self,
+        delivery: &Delivery,
+        endpoint: &Endpoint,
+        secrets: &Secrets,
+        body: Bytes,
+    ) -> Made {
+        let trace = trace_of_attempt(delivery);
+        let started_at = Timestamp::from(SystemTime::now());
+        let headers = Head {
+            url: &endpoint.url,
+            user_agent: &self.user_agent,
+            event_id: delivery.event.id,
+            started_at,
+            secrets,
+            body: &body,
+            trace: &trace,
+        }
+        .headers();
+        let request_headers = recorded(&headers);
+        let exchange = self.client.post(&endpoint.url, headers, body).await;
+        let next_attempt_at = decide::next_attempt_at(
+            &self.schedule,
+            delivery.attempt_number,
+            &exchange,
+            SystemTime::now().into(),
+            rand::random(),
+        );
+        let endpoint_is_gone = decide::is_gone(&exchange);
+        let Exchange {
+            duration,
+            answer,
+            failure,
+        } = exchange;
+        let status = answer.as_ref().map(|answer| answer.status);
+        let (headers, body, truncated) = answer
+            .map(|answer| (answer.headers, answer.body, answer.truncated))
+            .unwrap_or_default();
+        let attempt = Attempt {
+            id: AttemptId::new(),
+            started_at,
+            duration,
+            url: endpoint.url.clone(),
+            request_headers,
+            response_status: status,
+            response_headers: headers,
+            response_body: body,
+            response_truncated: truncated,
+            failure,
+            next_attempt_at,
+            trace,
+        };
+        Made {
+            attempt,
+            endpoint_is_gone,
+        }
+    }
+}
+
+/// The first attempt is part of the event's trace. A later one comes when that
+/// trace is long over, so it has a trace of its own.
+fn trace_of_attempt(delivery: &Delivery) -> TraceContext {
+    if delivery.attempt_number == 1 {
+        delivery.event.trace.child(rand::random())
+    } else {
+        TraceContext::root(rand::random())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::EndpointId;
+
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn only_the_first_attempt_is_in_the_events_trace() {
+        let mut delivery = samples::delivery(EndpointId::new());
+        let event = delivery.event.trace.clone();
+        let first = trace_of_attempt(&delivery);
+        assert_eq!(first.trace_id, event.trace_id);
+        assert_ne!(first.span_id, event.span_id);
+        delivery.attempt_number = 2;
+        assert_ne!(trace_of_attempt(&delivery).trace_id, event.trace_id);
+    }
+}

@@ -1,0 +1,246 @@
+//! One exchange: a POST and its answer, within one deadline.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::attempt::MAX_RESPONSE_BODY_BYTES;
+use domain::egress::Policy;
+use domain::{EndpointUrl, Failure};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioTimer;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::connect::{self, Connector};
+use super::failure;
+use super::resolve::Resolver;
+
+/// A connection that nothing used for so long is closed. Short, because every
+/// host has connections of its own and the number of hosts has no bound.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// As many idle connections are kept to a host.
+const MAX_IDLE_PER_HOST: usize = 32;
+
+/// Largest response head, in bytes. A larger one is an invalid response, so
+/// that what is recorded of an attempt has a bound.
+const MAX_RESPONSE_HEAD_BYTES: usize = 65_536;
+
+/// What the client may do.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) policy: Arc<Policy>,
+    /// For the whole exchange: look-up, connection, request, response body.
+    pub(crate) timeout: Duration,
+    /// Connections and look-ups run here.
+    pub(crate) tracker: TaskTracker,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, Bytes)>,
+    /// What was read of it, at most [`MAX_RESPONSE_BODY_BYTES`].
+    pub(crate) body: Bytes,
+    /// There was more.
+    pub(crate) truncated: bool,
+}
+
+/// A POST and what became of it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) duration: Duration,
+    /// `None` if no response head came.
+    pub(crate) answer: Option<Answer>,
+    /// `None` for a 2xx whose body ended, or reached the size that is kept,
+    /// in time.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// One client for all endpoints, with one pool of connections. HTTP/1.1 only:
+/// a connection carries one exchange at a time, so what one endpoint does to
+/// its connection is felt by nobody else.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pool: legacy::Client<Connector, Full<Bytes>>,
+    policy: Arc<Policy>,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("policy", &self.policy)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that trusts the system's root certificates.
+    ///
+    /// # Errors
+    ///
+    /// When the system has none.
+    pub(crate) fn new(settings: Settings) -> Result<Self, connect::NoRoots> {
+        let resolver = Resolver::new(settings.tracker.clone());
+        let connector = Connector::new(
+            Arc::clone(&settings.policy),
+            resolver,
+            connect::native_roots()?,
+            settings.timeout,
+        );
+        let pool = legacy::Client::builder(Tracked(settings.tracker))
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+            .build(connector);
+        Ok(Self {
+            pool,
+            policy: settings.policy,
+            timeout: settings.timeout,
+        })
+    }
+
+    /// Posts `body` to `url` with exactly these headers. Never follows a
+    /// redirect. Ends within the timeout, whatever the other side does.
+    pub(crate) async fn post(&self, url: &str, headers: HeaderMap, body: Bytes) -> Exchange {
+        let started = Instant::now();
+        let (answer, failure) = match self.request(url, headers, body) {
+            Ok(request) => self.exchange(request, started + self.timeout).await,
+            Err(failure) => (None, Some(failure)),
+        };
+        Exchange {
+            duration: started.elapsed(),
+            answer,
+            failure,
+        }
+    }
+
+    /// The URL is judged again as at registration: the policy may have become
+    /// stricter since.
+    fn request(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let url = EndpointUrl::parse(url, &self.policy)
+            .map_err(|violation| failure::denied(&violation.message))?;
+        let uri: Uri = url
+            .url()
+            .as_str()
+            .parse()
+            .map_err(|_| failure::denied("it cannot be used in an HTTP request"))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> (Option<Answer>, Option<Failure>) {
+        let response = tokio::time::timeout_at(deadline, self.pool.request(request)).await;
+        let response = match response {
+            Err(_) => return (None, Some(failure::timed_out(self.timeout, None))),
+            Ok(Err(error)) => return (None, Some(failure::of_request(&error, self.timeout))),
+            Ok(Ok(response)) => response,
+        };
+        let status = response.status().as_u16();
+        if head_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES {
+            let failure = failure::for_status(status).unwrap_or_else(failure::head_too_large);
+            let answer = Answer {
+                status,
+                headers: Vec::new(),
+                body: Bytes::new(),
+                truncated: true,
+            };
+            return (Some(answer), Some(failure));
+        }
+        let headers = recorded(response.headers());
+        let mut body = Body::default();
+        let read = tokio::time::timeout_at(deadline, body.read(response)).await;
+        let failure = match read {
+            Err(_) => Some(failure::timed_out(self.timeout, Some(status))),
+            Ok(Err(error)) => Some(failure::of_connection(&error)),
+            Ok(Ok(())) => None,
+        };
+        let answer = Answer {
+            status,
+            headers,
+            body: body.kept.freeze(),
+            truncated: body.truncated,
+        };
+        // A bad status says more than what befell the body behind it.
+        (Some(answer), failure::for_status(status).or(failure))
+    }
+}
+
+/// What the headers take on the wire. The connection's buffer bounds them too,
+/// but only about.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum()
+}
+
+/// A response body as far as it is kept.
+#[derive(Debug, Default)]
+struct Body {
+    kept: BytesMut,
+    truncated: bool,
+}
+
+impl Body {
+    /// Reads to the end, or until there is more than is kept. Leaving the rest
+    /// unread closes the connection.
+    async fn read(&mut self, mut response: Response<Incoming>) -> Result<(), hyper::Error> {
+        while let Some(frame) = response.body_mut().frame().await {
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
+            let room = MAX_RESPONSE_BODY_BYTES - self.kept.len();
+            self.kept.extend_from_slice(&data[..data.len().min(room)]);
+            if data.len() > room {
+                self.truncated = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn recorded(headers: &HeaderMap) -> Vec<(String, Bytes)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), Bytes::copy_from_slice(value.as_bytes())))
+        .collect()
+}
+
+/// Runs the pool's connections where somebody waits for their end.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, connection: F) {
+        self.0.spawn(connection);
+    }
+}

@@ -1,0 +1,73 @@
+//! An endpoint and a delivery for unit tests.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::signature::Secret;
+use domain::vault::{MasterKey, SealedSecret};
+use domain::{
+    AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, Endpoint, EndpointId, EventId,
+    EventType, Timestamp, TraceContext,
+};
+
+pub(crate) fn master_key() -> MasterKey {
+    MasterKey::from_bytes([7; 32])
+}
+
+/// The secret that [`endpoint`] has, made of `byte`.
+pub(crate) fn secret(byte: u8) -> Secret {
+    Secret::from_random([byte; 32])
+}
+
+pub(crate) fn sealed(
+    endpoint: EndpointId,
+    secret: &Secret,
+    valid_until: Option<Timestamp>,
+) -> SealedSecret {
+    let key = master_key();
+    let sealed = key.seal(secret.expose().as_bytes(), endpoint.as_bytes(), [1; 24]);
+    SealedSecret {
+        master_key_id: key.id(),
+        sealed: sealed.into(),
+        valid_until,
+    }
+}
+
+pub(crate) fn endpoint() -> Endpoint {
+    let id = EndpointId::new();
+    Endpoint {
+        id,
+        account: AccountId::parse("acme").unwrap(),
+        version: 1,
+        url: "https://example.com/hook".to_owned(),
+        event_types: vec![EventType::parse("message.report").unwrap()],
+        disabled: false,
+        disabled_reason: String::new(),
+        generation: 0,
+        rate_limit: None,
+        created_at: Timestamp::from_unix_millis(1),
+        secrets: vec![sealed(id, &secret(1), None)],
+    }
+}
+
+pub(crate) fn delivery(endpoint_id: EndpointId) -> Delivery {
+    Delivery {
+        id: DeliveryId::new(),
+        endpoint_id,
+        event: Arc::new(DeliveryEvent {
+            id: EventId::new(),
+            account: AccountId::parse("acme").unwrap(),
+            event_type: EventType::parse("message.report").unwrap(),
+            accepted_at: Timestamp::from_unix_millis(1_000),
+            content: Content::Inline(Bytes::from_static(b"{}")),
+            trace: TraceContext::root([1; 24]),
+        }),
+        cause: Cause::Event,
+        attempt_number: 1,
+        directory_revision: 1,
+        endpoint_generation: 0,
+        previous_attempt: None,
+    }
+}

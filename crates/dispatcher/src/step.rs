@@ -1,0 +1,143 @@
+//! What became of a delivery, and how it is told.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use domain::{Attempt, Delivery, Endpoint, Outcome, Record, TraceContext};
+use proto::pipeline::DisableEndpoint;
+
+use crate::attempt::Made;
+use crate::decide::End;
+
+/// What the customer reads when a 410 has disabled the endpoint.
+const GONE: &str = "the endpoint answered 410 Gone";
+
+/// What became of a delivery, before anybody was told.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) record: Record,
+    /// The attempt's own context.
+    pub(crate) trace: Option<TraceContext>,
+    /// Set if the endpoint is to be disabled.
+    pub(crate) gone: Option<DisableEndpoint>,
+}
+
+impl Step {
+    /// It ended without a POST.
+    pub(crate) fn end(delivery: &Delivery, end: End) -> Self {
+        let outcome = Outcome::Ended {
+            state: end.state,
+            reason: end.reason,
+            at: SystemTime::now().into(),
+        };
+        Self {
+            record: record(delivery, outcome),
+            trace: None,
+            gone: None,
+        }
+    }
+
+    /// A POST was made.
+    pub(crate) fn made(delivery: &Delivery, endpoint: &Endpoint, made: Made) -> Self {
+        let gone = made.endpoint_is_gone.then(|| DisableEndpoint {
+            endpoint_id: Bytes::copy_from_slice(endpoint.id.as_bytes()),
+            account: endpoint.account.to_string(),
+            version: endpoint.version,
+            reason: GONE.to_owned(),
+        });
+        Self {
+            trace: Some(made.attempt.trace.clone()),
+            record: record(delivery, Outcome::Attempt(Box::new(made.attempt))),
+            gone,
+        }
+    }
+}
+
+fn record(delivery: &Delivery, outcome: Outcome) -> Record {
+    Record {
+        delivery_id: delivery.id,
+        event_id: delivery.event.id,
+        endpoint_id: delivery.endpoint_id,
+        account: delivery.event.account.clone(),
+        event_type: delivery.event.event_type.clone(),
+        cause: delivery.cause,
+        accepted_at: delivery.event.accepted_at,
+        endpoint_generation: delivery.endpoint_generation,
+        attempt_number: delivery.attempt_number,
+        outcome,
+    }
+}
+
+/// The record without the parts that can be large.
+pub(crate) fn stripped(record: Record) -> Record {
+    let outcome = match record.outcome {
+        Outcome::Attempt(attempt) => Outcome::Attempt(Box::new(Attempt {
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            response_body: Bytes::new(),
+            response_truncated: true,
+            ..*attempt
+        })),
+        ended @ Outcome::Ended { .. } => ended,
+    };
+    Record { outcome, ..record }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::{AttemptId, Timestamp};
+
+    use super::*;
+    use crate::samples;
+
+    fn made(endpoint_is_gone: bool) -> Made {
+        let attempt = Attempt {
+            id: AttemptId::new(),
+            started_at: Timestamp::from_unix_millis(1),
+            duration: Duration::from_millis(2),
+            url: "https://example.com".to_owned(),
+            request_headers: vec![("a".to_owned(), Bytes::new())],
+            response_status: Some(410),
+            response_headers: vec![("b".to_owned(), Bytes::new())],
+            response_body: Bytes::from_static(b"gone"),
+            response_truncated: false,
+            failure: None,
+            next_attempt_at: Some(Timestamp::from_unix_millis(3)),
+            trace: TraceContext::root([4; 24]),
+        };
+        Made {
+            attempt,
+            endpoint_is_gone,
+        }
+    }
+
+    #[test]
+    fn a_410_asks_to_disable_the_version_that_answered_it() {
+        let endpoint = samples::endpoint();
+        let delivery = samples::delivery(endpoint.id);
+        assert_eq!(Step::made(&delivery, &endpoint, made(false)).gone, None);
+        let command = Step::made(&delivery, &endpoint, made(true)).gone;
+        assert_eq!(
+            command.map(|command| (command.version, command.account)),
+            Some((endpoint.version, "acme".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_stripped_record_still_tells_what_happened() {
+        let endpoint = samples::endpoint();
+        let delivery = samples::delivery(endpoint.id);
+        let record = stripped(Step::made(&delivery, &endpoint, made(false)).record);
+        let Outcome::Attempt(attempt) = record.outcome else {
+            panic!("it was an attempt")
+        };
+        assert!(attempt.response_body.is_empty() && attempt.response_truncated);
+        assert_eq!(attempt.response_status, Some(410));
+        assert_eq!(
+            attempt.next_attempt_at,
+            Some(Timestamp::from_unix_millis(3))
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! Sending an event again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use domain::{
+    AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, Endpoint, EventId, EventType,
+    Plan, PlannedDelivery, Problem, Reason, Timestamp, TraceContext,
+};
+use store::ResendSource;
+use tokio::time::timeout;
+
+use crate::Shared;
+use crate::service::{broker_down, database, event_not_found};
+
+/// The answer comes when JetStream holds it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Shared {
+    /// Sends an event to an endpoint again, and gives the delivery's id. What
+    /// is under way is brought forward instead.
+    pub(crate) async fn resend(
+        &self,
+        account: &AccountId,
+        event: EventId,
+        endpoint: &Endpoint,
+    ) -> Result<DeliveryId, Problem> {
+        if endpoint.disabled {
+            let detail = "the endpoint is disabled; enable it and send the event again";
+            return Err(Problem::new(Reason::EndpointDisabled, detail));
+        }
+        if !self.deps.broker.is_connected() {
+            return Err(broker_down());
+        }
+        let source = self
+            .deps
+            .store
+            .resend_source(account, event, endpoint.id)
+            .await;
+        let source = source
+            .map_err(|error| database(&error))?
+            .ok_or_else(event_not_found)?;
+        let again = Again {
+            account,
+            event,
+            endpoint,
+            source,
+        };
+        let sent = timeout(PATIENCE, again.send(self)).await;
+        sent.map_err(|_| broker_down())?
+    }
+}
+
+struct Again<'a> {
+    account: &'a AccountId,
+    event: EventId,
+    endpoint: &'a Endpoint,
+    source: ResendSource,
+}
+
+impl Again<'_> {
+    async fn send(self, shared: &Shared) -> Result<DeliveryId, Problem> {
+        let carried = Arc::new(self.carried()?);
+        let broker = &shared.deps.broker;
+        let delivery = |id, cause, number, generation| Delivery {
+            id,
+            endpoint_id: self.endpoint.id,
+            event: Arc::clone(&carried),
+            cause,
+            attempt_number: number,
+            directory_revision: shared.deps.endpoints.revision(),
+            endpoint_generation: generation,
+            previous_attempt: None,
+        };
+        if let Some((row, last_number, generation)) = &self.source.pending {
+            let id = DeliveryId::from_uuid(row.id);
+            // One that was not tried yet is on its way as it is.
+            if row.next_attempt_at.is_some() {
+                let cause = row.cause.parse().unwrap_or(Cause::Event);
+                let number = u32::try_from(last_number + 1).unwrap_or(u32::MAX);
+                let generation = u64::try_from(*generation).unwrap_or(0);
+                let next = delivery(id, cause, number, generation);
+                broker
+                    .bring_forward(&next, now())
+                    .await
+                    .map_err(|_| broker_down())?;
+            }
+            return Ok(id);
+        }
+        let id = DeliveryId::new();
+        let new = delivery(id, Cause::Resend, 1, self.endpoint.generation);
+        let plan = Plan {
+            event_id: self.event,
+            account: self.account.clone(),
+            event_type: carried.event_type.clone(),
+            accepted_at: carried.accepted_at,
+            planned_at: now(),
+            deliveries: vec![PlannedDelivery {
+                id,
+                endpoint_id: self.endpoint.id,
+                cause: Cause::Resend,
+                endpoint_generation: self.endpoint.generation,
+            }],
+            not_sent: Vec::new(),
+        };
+        let partition = shared.config.partitions.of(self.endpoint.id);
+        let publishers = shared.publishers.get().ok_or_else(broker_down)?;
+        // The plan first, so that the delivery is never unknown.
+        publishers
+            .plans
+            .publish(plan)
+            .await
+            .map_err(|_| broker_down())?;
+        let sent = publishers.deliveries.publish(partition, vec![new]).await;
+        sent.map_err(|_| broker_down())?;
+        Ok(id)
+    }
+
+    /// The event as a delivery carries it, its body with it.
+    fn carried(&self) -> Result<DeliveryEvent, Problem> {
+        Ok(DeliveryEvent {
+            id: self.event,
+            account: self.account.clone(),
+            event_type: EventType::parse(&self.source.event_type)?,
+            accepted_at: Timestamp::from_unix_millis(self.source.accepted_at),
+            content: Content::Inline(Bytes::from(self.source.body.clone())),
+            trace: TraceContext::root(rand::random()),
+        })
+    }
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}

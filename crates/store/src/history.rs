@@ -1,0 +1,138 @@
+//! What happened: events, plans, deliveries, attempts, and the counts of them.
+//!
+//! Everything may be recorded again and in any order. Who writes about an
+//! endpoint locks its row first, so that writers about one endpoint take turns
+//! and the counts move only by what really changed.
+
+mod advance;
+mod endpoints;
+mod query;
+mod record;
+mod resend;
+mod stats;
+
+use std::collections::BTreeMap;
+
+use domain::Timestamp;
+use uuid::Uuid;
+
+use crate::Pool;
+
+pub use query::{AttemptFilter, EventFilter};
+pub use resend::ResendSource;
+
+/// History's tables.
+#[derive(Debug, Clone)]
+pub struct History {
+    pool: Pool,
+}
+
+impl History {
+    /// The tables in this database.
+    #[must_use]
+    pub const fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+/// An event, with what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRow {
+    pub id: Uuid,
+    pub event_type: String,
+    pub accepted_at: Timestamp,
+    pub live_mode: bool,
+    /// For one endpoint only.
+    pub test: bool,
+    pub tags: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+    pub trace_id: String,
+    /// Whether it is known which endpoints get it.
+    pub planned: bool,
+    pub deliveries: Vec<DeliveryRow>,
+    /// Endpoints and why they do not get it.
+    pub not_sent: Vec<(Uuid, String)>,
+}
+
+/// A delivery.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct DeliveryRow {
+    pub id: Uuid,
+    pub event_id: Uuid,
+    pub endpoint_id: Uuid,
+    pub cause: String,
+    pub state: String,
+    pub reason: String,
+    pub attempts: i64,
+    /// Unix milliseconds.
+    pub next_attempt_at: Option<i64>,
+}
+
+/// An attempt in a list.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct AttemptSummary {
+    pub id: Uuid,
+    pub number: i64,
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub delivery_id: Uuid,
+    pub endpoint_id: Uuid,
+    pub succeeded: bool,
+    pub response_status: Option<i64>,
+    pub failure_class: String,
+    /// Unix milliseconds.
+    pub started_at: i64,
+    pub duration_ms: i64,
+}
+
+/// An attempt with all that was sent and answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRow {
+    pub summary: AttemptSummary,
+    pub url: String,
+    pub request_headers: BTreeMap<String, String>,
+    /// `None`: no longer kept, or not recorded yet.
+    pub request_body: Option<Vec<u8>>,
+    pub response_headers: BTreeMap<String, String>,
+    pub response_body: Vec<u8>,
+    pub response_truncated: bool,
+    pub failure_message: String,
+    pub next_attempt_at: Option<Timestamp>,
+    pub delivery_state: String,
+    pub tags: BTreeMap<String, String>,
+    pub trace_id: String,
+}
+
+/// Deliveries but tests, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, sqlx::FromRow)]
+pub struct Stats {
+    pub total: i64,
+    pub succeeded: i64,
+    pub failed: i64,
+    pub cancelled: i64,
+    pub pending: i64,
+    /// Pending with a failed attempt; part of `pending`.
+    pub retrying: i64,
+}
+
+/// How an endpoint's last attempt went, tests left out.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct EndpointHealth {
+    pub id: Uuid,
+    /// Unix milliseconds.
+    pub last_attempt_at: Option<i64>,
+    /// `None`: it succeeded.
+    pub last_failure: Option<String>,
+    /// Unix milliseconds.
+    pub failing_since: Option<i64>,
+}
+
+fn texts(json: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(json).unwrap_or_default()
+}

@@ -1,0 +1,128 @@
+//! Counts and health: no scan, whatever the size of the history.
+
+use domain::{EndpointId, Timestamp};
+use uuid::Uuid;
+
+use super::{EndpointHealth, History, Stats};
+use crate::Error;
+
+const HOUR_MS: i64 = 3_600_000;
+
+impl History {
+    /// Counts an endpoint's deliveries whose events were accepted at or after
+    /// `after` and before `before`. Whole hours come from the counts, the ends
+    /// of the span from at most two hours of deliveries.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn stats(
+        &self,
+        endpoint: EndpointId,
+        after: Option<Timestamp>,
+        before: Option<Timestamp>,
+    ) -> Result<Stats, Error> {
+        let start = after.map_or(i64::MIN, Timestamp::unix_millis);
+        let end = before.map_or(i64::MAX, Timestamp::unix_millis);
+        if start >= end {
+            return Ok(Stats::default());
+        }
+        let hour = |ms: i64| ms.div_euclid(HOUR_MS);
+        // The first hour that begins within, and the first that ends outside.
+        let first = if after.is_none() {
+            i64::MIN
+        } else {
+            hour(start - 1) + 1
+        };
+        let last = if before.is_none() {
+            i64::MAX
+        } else {
+            hour(end)
+        };
+        if first >= last {
+            return self.count_deliveries(endpoint, start, end).await;
+        }
+        let mut stats = self.count_hours(endpoint, first, last).await?;
+        if after.is_some() && first * HOUR_MS > start {
+            stats += self
+                .count_deliveries(endpoint, start, first * HOUR_MS)
+                .await?;
+        }
+        if before.is_some() && last * HOUR_MS < end {
+            stats += self.count_deliveries(endpoint, last * HOUR_MS, end).await?;
+        }
+        Ok(stats)
+    }
+
+    async fn count_hours(
+        &self,
+        endpoint: EndpointId,
+        first: i64,
+        last: i64,
+    ) -> Result<Stats, Error> {
+        reading!(self.pool, connection => {
+            Ok(sqlx::query_as(
+                "SELECT CAST(COALESCE(SUM(total), 0) AS BIGINT) AS total, \
+                 CAST(COALESCE(SUM(succeeded), 0) AS BIGINT) AS succeeded, \
+                 CAST(COALESCE(SUM(failed), 0) AS BIGINT) AS failed, \
+                 CAST(COALESCE(SUM(cancelled), 0) AS BIGINT) AS cancelled, \
+                 CAST(COALESCE(SUM(pending), 0) AS BIGINT) AS pending, \
+                 CAST(COALESCE(SUM(retrying), 0) AS BIGINT) AS retrying \
+                 FROM delivery_counts WHERE endpoint_id = $1 AND hour >= $2 AND hour < $3",
+            )
+            .bind(endpoint.uuid())
+            .bind(first)
+            .bind(last)
+            .fetch_one(&mut *connection)
+            .await?)
+        })
+    }
+
+    async fn count_deliveries(
+        &self,
+        endpoint: EndpointId,
+        start: i64,
+        end: i64,
+    ) -> Result<Stats, Error> {
+        reading!(self.pool, connection => {
+            Ok(sqlx::query_as(
+                "SELECT CAST(COUNT(*) AS BIGINT) AS total, \
+                 CAST(COALESCE(SUM(CASE WHEN state = 'succeeded' THEN 1 ELSE 0 END), 0) AS BIGINT) AS succeeded, \
+                 CAST(COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END), 0) AS BIGINT) AS failed, \
+                 CAST(COALESCE(SUM(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END), 0) AS BIGINT) AS cancelled, \
+                 CAST(COALESCE(SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END), 0) AS BIGINT) AS pending, \
+                 CAST(COALESCE(SUM(CASE WHEN state = 'pending' AND attempts > 0 THEN 1 ELSE 0 END), 0) AS BIGINT) AS retrying \
+                 FROM deliveries WHERE endpoint_id = $1 AND cause <> 'test' \
+                 AND accepted_at >= $2 AND accepted_at < $3",
+            )
+            .bind(endpoint.uuid())
+            .bind(start)
+            .bind(end)
+            .fetch_one(&mut *connection)
+            .await?)
+        })
+    }
+
+    /// How the last attempts of endpoints went; those without any are left out.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn health(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointHealth>, Error> {
+        let ids: Vec<Uuid> = endpoints.iter().map(|id| id.uuid()).collect();
+        reading!(self.pool, connection => {
+            let mut found = Vec::new();
+            for id in &ids {
+                let row: Option<EndpointHealth> = sqlx::query_as(
+                    "SELECT id, last_attempt_at, last_failure, failing_since \
+                     FROM history_endpoints WHERE id = $1 AND last_attempt_at IS NOT NULL",
+                )
+                .bind(*id)
+                .fetch_optional(&mut *connection)
+                .await?;
+                found.extend(row);
+            }
+            Ok(found)
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Connections to one of two engines.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, SqlitePool};
+use tokio::time::timeout;
+
+use crate::Error;
+
+/// A caller waits this long for a connection, then for its statements.
+const ACQUIRE: Duration = Duration::from_secs(3);
+pub(crate) const STATEMENTS: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(3);
+const CONNECTIONS: u32 = 16;
+const READERS: u32 = 4;
+
+static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+
+/// Runs a body, once written and compiled for each engine, on a connection for
+/// reading.
+macro_rules! reading {
+    ($pool:expr, $connection:ident => $body:block) => {
+        $crate::pool::bounded(async {
+            match &$pool.0 {
+                $crate::pool::Engine::Sqlite { read, .. } => {
+                    let mut $connection = read.acquire().await?;
+                    let out: Result<_, $crate::Error> = async { $body }.await;
+                    out
+                }
+                $crate::pool::Engine::Postgres(pool) => {
+                    let mut $connection = pool.acquire().await?;
+                    let out: Result<_, $crate::Error> = async { $body }.await;
+                    out
+                }
+            }
+        })
+        .await
+    };
+}
+
+/// Runs a body, once written and compiled for each engine, in a transaction
+/// that is rolled back if the body fails.
+macro_rules! transaction {
+    ($pool:expr, $tx:ident => $body:block) => {
+        $crate::pool::bounded(async {
+            match &$pool.0 {
+                $crate::pool::Engine::Sqlite { write, .. } => {
+                    let mut $tx = write.begin_with("BEGIN IMMEDIATE").await?;
+                    let out: Result<_, $crate::Error> = async { $body }.await;
+                    let out = out?;
+                    $tx.commit().await?;
+                    Ok(out)
+                }
+                $crate::pool::Engine::Postgres(pool) => {
+                    let mut $tx = pool.begin().await?;
+                    let out: Result<_, $crate::Error> = async { $body }.await;
+                    let out = out?;
+                    $tx.commit().await?;
+                    Ok(out)
+                }
+            }
+        })
+        .await
+    };
+}
+
+/// Connections to the database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pool(pub(crate) Engine);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    Sqlite {
+        /// SQLite has one writer at a time: waiting for it in a queue is fair,
+        /// and trying again and again is not.
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+impl Pool {
+    /// Prepares connections to `sqlite://<path>` or `postgres://…`; they are
+    /// made when they are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`].
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(BUSY);
+            let pool = |connections| {
+                SqlitePoolOptions::new()
+                    .max_connections(connections)
+                    .acquire_timeout(ACQUIRE)
+                    .connect_lazy_with(options.clone())
+            };
+            return Ok(Self(Engine::Sqlite {
+                write: pool(1),
+                read: pool(READERS),
+            }));
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url)?.application_name("postrider");
+            let pool = PgPoolOptions::new()
+                .max_connections(CONNECTIONS)
+                .acquire_timeout(ACQUIRE)
+                .connect_lazy_with(options);
+            return Ok(Self(Engine::Postgres(pool)));
+        }
+        Err(Error::Configuration(
+            "use sqlite://<path> or postgres://<address>".to_owned(),
+        ))
+    }
+
+    /// Brings the tables up to this version; any number of processes may do it
+    /// at once.
+    ///
+    /// # Errors
+    ///
+    /// An outage, or tables that a later version has made.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        let migrated = match &self.0 {
+            Engine::Sqlite { write, .. } => SQLITE.run(write).await,
+            Engine::Postgres(pool) => POSTGRES.run(pool).await,
+        };
+        migrated.map_err(|error| match error {
+            MigrateError::Execute(error) => error.into(),
+            MigrateError::VersionMissing(_) => Error::Refused(format!(
+                "{error}: a later version of Postrider has migrated this database; run that one"
+            )),
+            other => Error::Refused(other.to_string()),
+        })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn ping(&self) -> Result<(), Error> {
+        reading!(self, connection => {
+            sqlx::query("SELECT 1").execute(&mut *connection).await?;
+            Ok(())
+        })
+    }
+}
+
+/// Fails with an outage when the statements take too long.
+pub(crate) async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(STATEMENTS + ACQUIRE, work)
+        .await
+        .map_err(|_| Error::Unavailable("no answer in time".to_owned()))?
+}
