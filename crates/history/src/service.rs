@@ -336,7 +336,7 @@ impl Service {
         &self,
         request: Request<ResendEventRequest>,
     ) -> Result<ResendEventResponse, Problem> {
-        let (identity, account) = self
+        let (_, account) = self
             .open(&request, &request.get_ref().account, Need::Admin)
             .await?;
         let message = request.into_inner();

@@ -126,7 +126,8 @@ impl World {
         self.post("/events", &body)
     }
 
-    fn good_endpoint(&self, field: &str, value: Value) -> Value {
+    /// An endpoint that is right but for one field.
+    pub(super) fn good_endpoint(&self, field: &str, value: Value) -> Value {
         let url = self.receiver.url("never");
         let mut body = json!({"url": url, "description": "bad", "event_types": ["message.report"]});
         body[field] = value;
