@@ -36,7 +36,10 @@ impl Api {
     /// The same with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
-        Self { key: key.to_owned(), ..self.clone() }
+        Self {
+            key: key.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The key it uses.
@@ -46,9 +49,10 @@ impl Api {
     }
 
     /// A request to `path`, authorised.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key)
     }
 
     /// Calls and returns status and JSON (null if there is no body).
@@ -90,7 +94,10 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<Value> {
         let (status, value) = self.call(method.clone(), path, body).await?;
-        ensure!(status == expected, "{method} {path}: {status}, not {expected}: {value}");
+        ensure!(
+            status == expected,
+            "{method} {path}: {status}, not {expected}: {value}"
+        );
         Ok(value)
     }
 
@@ -121,7 +128,10 @@ impl Api {
         let body = json!({"url": url, "description": "a test", "event_types": event_types});
         let path = format!("/v1/accounts/{account}/endpoints");
         let endpoint = self.post(201, &path, &body).await?;
-        Ok(endpoint["id"].as_str().context("an endpoint has an id")?.to_owned())
+        Ok(endpoint["id"]
+            .as_str()
+            .context("an endpoint has an id")?
+            .to_owned())
     }
 
     /// The signing secret of an endpoint.
@@ -131,7 +141,10 @@ impl Api {
     /// When it is refused.
     pub async fn secret(&self, account: &str, endpoint: &str) -> Result<String> {
         let path = format!("/v1/accounts/{account}/endpoints/{endpoint}/secret");
-        Ok(self.get(&path).await?["secret"].as_str().context("a secret")?.to_owned())
+        Ok(self.get(&path).await?["secret"]
+            .as_str()
+            .context("a secret")?
+            .to_owned())
     }
 
     /// Publishes over REST and returns the event id.
@@ -163,8 +176,13 @@ impl Api {
 pub struct Bearer(MetadataValue<tonic::metadata::Ascii>);
 
 impl tonic::service::Interceptor for Bearer {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+    fn call(
+        &mut self,
+        mut request: tonic::Request<()>,
+    ) -> Result<tonic::Request<()>, tonic::Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
         Ok(request)
     }
 }

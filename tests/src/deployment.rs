@@ -52,7 +52,11 @@ struct Doors {
 
 impl Doors {
     fn free() -> Self {
-        Self { http: free_port(), grpc: free_port(), admin: free_port() }
+        Self {
+            http: free_port(),
+            grpc: free_port(),
+            admin: free_port(),
+        }
     }
 }
 
@@ -77,14 +81,19 @@ impl Deployment {
     ///
     /// When a part does not start or is not ready within 60 s.
     pub async fn start(mode: Mode, settings: &[(&str, &str)]) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("postrider-test-").tempdir()?;
+        let dir = tempfile::Builder::new()
+            .prefix("postrider-test-")
+            .tempdir()?;
         let names: &[&'static str] = match mode {
             Mode::Standalone => &["standalone"],
             Mode::Processes => &ROLES,
         };
         let deployment = Self {
             mode,
-            settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            settings: settings
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             doors: names.iter().map(|name| (*name, Doors::free())).collect(),
             processes: Mutex::default(),
             nats: tokio::sync::Mutex::default(),
@@ -109,9 +118,15 @@ impl Deployment {
         postgres.start().await?;
         *self.postgres.lock().await = Some(postgres);
         let mut migrate = Command::new(binary()?);
-        migrate.arg("migrate").env("POSTRIDER_DATABASE_URL", self.database_url().await?);
+        migrate
+            .arg("migrate")
+            .env("POSTRIDER_DATABASE_URL", self.database_url().await?);
         let output = migrate.output()?;
-        ensure!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "migrate: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 
@@ -152,7 +167,11 @@ impl Deployment {
     }
 
     fn role(&self, role: &str) -> Doors {
-        let name = if self.mode == Mode::Standalone { "standalone" } else { role };
+        let name = if self.mode == Mode::Standalone {
+            "standalone"
+        } else {
+            role
+        };
         self.doors[name]
     }
 
@@ -197,7 +216,8 @@ impl Deployment {
     /// When it does not within `limit`, with the end of its log.
     pub async fn process_ready(&self, name: &str, limit: Duration) -> Result<()> {
         let url = format!("{}/readyz", self.admin(name));
-        let ready = eventually(&format!("{name} is ready"), limit, || async {
+        let what = format!("{name} is ready");
+        let ready = eventually(&what, limit, || async {
             let answer = reqwest::get(&url).await?;
             let status = answer.status();
             ensure!(status == 200, "{status}: {}", answer.text().await?);
@@ -233,18 +253,29 @@ impl Deployment {
             .env("http_proxy", "http://127.0.0.1:9")
             .env("HTTPS_PROXY", "http://127.0.0.1:9");
         if self.mode == Mode::Standalone {
-            command.args(["--dev", "--data-dir"]).arg(self.dir.path().join("data"));
+            command
+                .args(["--dev", "--data-dir"])
+                .arg(self.dir.path().join("data"));
         } else {
             self.role_settings(&mut command).await?;
         }
         command.envs(self.settings.iter().map(|(k, v)| (k, v)));
         let process = Process::start(name, command, self.dir.path())?;
-        self.processes.lock().expect("no panic holds it").insert(name, process);
+        self.processes
+            .lock()
+            .expect("no panic holds it")
+            .insert(name, process);
         Ok(())
     }
 
     async fn role_settings(&self, command: &mut Command) -> Result<()> {
-        let nats = self.nats.lock().await.as_ref().context("nats-server first")?.url();
+        let nats = self
+            .nats
+            .lock()
+            .await
+            .as_ref()
+            .context("nats-server first")?
+            .url();
         command
             .env("POSTRIDER_NATS_URL", nats)
             .env("POSTRIDER_DATABASE_URL", self.database_url().await?)
@@ -258,7 +289,13 @@ impl Deployment {
     }
 
     async fn database_url(&self) -> Result<String> {
-        Ok(self.postgres.lock().await.as_ref().context("PostgreSQL first")?.url())
+        Ok(self
+            .postgres
+            .lock()
+            .await
+            .as_ref()
+            .context("PostgreSQL first")?
+            .url())
     }
 
     /// Kills a process (SIGKILL).
@@ -278,13 +315,19 @@ impl Deployment {
     pub fn terminate(&self, name: &str) -> Result<()> {
         let mut process = self.take(name)?;
         let status = process.terminate(Duration::from_secs(35))?;
-        ensure!(status.code() == Some(0), "{name} ended with {status}:\n{}", process.tail());
+        ensure!(
+            status.code() == Some(0),
+            "{name} ended with {status}:\n{}",
+            process.tail()
+        );
         Ok(())
     }
 
     fn take(&self, name: &str) -> Result<Process> {
         let mut processes = self.processes.lock().expect("no panic holds it");
-        processes.remove(name).with_context(|| format!("{name} does not run"))
+        processes
+            .remove(name)
+            .with_context(|| format!("{name} does not run"))
     }
 
     /// Whether every process that was started still runs.
@@ -295,7 +338,11 @@ impl Deployment {
     pub fn all_running(&self) -> Result<()> {
         let mut processes = self.processes.lock().expect("no panic holds it");
         for (name, process) in processes.iter_mut() {
-            ensure!(process.is_running(), "{name} has ended:\n{}", process.tail());
+            ensure!(
+                process.is_running(),
+                "{name} has ended:\n{}",
+                process.tail()
+            );
         }
         Ok(())
     }
@@ -307,7 +354,13 @@ impl Deployment {
     /// When it is not found.
     pub async fn kill_nats(&self) -> Result<()> {
         if self.mode == Mode::Processes {
-            return self.nats.lock().await.as_mut().context("it was started")?.kill();
+            return self
+                .nats
+                .lock()
+                .await
+                .as_mut()
+                .context("it was started")?
+                .kill();
         }
         let id = self.supervised_nats()?;
         rustix::process::kill_process(id, rustix::process::Signal::KILL)?;
@@ -333,7 +386,12 @@ impl Deployment {
     ///
     /// When there is none.
     pub async fn stop_database(&self) -> Result<()> {
-        self.postgres.lock().await.as_mut().context("there is no PostgreSQL")?.stop()
+        self.postgres
+            .lock()
+            .await
+            .as_mut()
+            .context("there is no PostgreSQL")?
+            .stop()
     }
 
     /// Starts PostgreSQL again.
@@ -342,21 +400,33 @@ impl Deployment {
     ///
     /// When it does not start.
     pub async fn start_database(&self) -> Result<()> {
-        self.postgres.lock().await.as_mut().context("there is no PostgreSQL")?.start().await
+        self.postgres
+            .lock()
+            .await
+            .as_mut()
+            .context("there is no PostgreSQL")?
+            .start()
+            .await
     }
 
     /// The child of standalone.
     fn supervised_nats(&self) -> Result<rustix::process::Pid> {
         let parent = {
             let processes = self.processes.lock().expect("no panic holds it");
-            processes.get("standalone").context("standalone does not run")?.id()
+            processes
+                .get("standalone")
+                .context("standalone does not run")?
+                .id()
         };
         let mut children = Vec::new();
         for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
             let text = std::fs::read_to_string(task?.path().join("children"))?;
             children.extend(text.split_whitespace().map(str::to_owned));
         }
-        ensure!(children.len() == 1, "standalone has the children {children:?}");
+        ensure!(
+            children.len() == 1,
+            "standalone has the children {children:?}"
+        );
         rustix::process::Pid::from_raw(children[0].parse()?).context("a process id is not 0")
     }
 
@@ -390,8 +460,15 @@ pub fn binary() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let own = std::env::current_exe()?;
-    let path = own.ancestors().nth(2).context("tests run from target/<profile>/deps")?;
+    let path = own
+        .ancestors()
+        .nth(2)
+        .context("tests run from target/<profile>/deps")?;
     let path = path.join("postrider");
-    ensure!(path.exists(), "{} is missing: cargo build -p postrider", path.display());
+    ensure!(
+        path.exists(),
+        "{} is missing: cargo build -p postrider",
+        path.display()
+    );
     Ok(path)
 }

@@ -33,7 +33,11 @@ impl Nats {
             dir.join("jetstream")
         );
         std::fs::write(dir.join("nats.conf"), config)?;
-        Ok(Self { dir, port, process: None })
+        Ok(Self {
+            dir,
+            port,
+            process: None,
+        })
     }
 
     /// The address clients connect to.
@@ -48,16 +52,20 @@ impl Nats {
     ///
     /// When it cannot be started or does not listen within 10 s.
     pub async fn start(&mut self) -> Result<()> {
-        let program = std::env::var_os("POSTRIDER_NATS_SERVER")
-            .unwrap_or_else(|| "nats-server".into());
+        let program =
+            std::env::var_os("POSTRIDER_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
         let mut command = Command::new(program);
         command.arg("--config").arg(self.dir.join("nats.conf"));
         self.process = Some(Process::start("nats", command, &self.dir)?);
         let address = ("127.0.0.1", self.port);
-        eventually("nats-server listens", Duration::from_secs(10), || async move {
-            tokio::net::TcpStream::connect(address).await?;
-            Ok(())
-        })
+        eventually(
+            "nats-server listens",
+            Duration::from_secs(10),
+            || async move {
+                tokio::net::TcpStream::connect(address).await?;
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -67,6 +75,9 @@ impl Nats {
     ///
     /// When it does not run.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.take().context("nats-server does not run")?.kill()
+        self.process
+            .take()
+            .context("nats-server does not run")?
+            .kill()
     }
 }

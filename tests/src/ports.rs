@@ -17,7 +17,11 @@ pub fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(step < COUNT, "no free port between {FIRST} and {}", FIRST + COUNT);
+        assert!(
+            step < COUNT,
+            "no free port between {FIRST} and {}",
+            FIRST + COUNT
+        );
         // Test processes with neighbouring ids start far apart.
         let port = FIRST + (start.wrapping_mul(37) % COUNT + step) % COUNT;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

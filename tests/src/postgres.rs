@@ -36,15 +36,28 @@ impl Postgres {
             chown(&data, Some(user), Some(group))?;
             open_parents(&data)?;
         }
-        let cluster =
-            Self { dir: dir.to_owned(), programs, port: free_port(), process: None };
+        let cluster = Self {
+            dir: dir.to_owned(),
+            programs,
+            port: free_port(),
+            process: None,
+        };
         let output = cluster
             .command("initdb")
-            .args(["--username=postrider", "--auth=trust", "--encoding=UTF8", "--no-instructions"])
+            .args([
+                "--username=postrider",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--no-instructions",
+            ])
             .arg("--pgdata")
             .arg(cluster.data())
             .output()?;
-        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(cluster)
     }
 
@@ -61,7 +74,11 @@ impl Postgres {
     /// When it does not listen within 20 s.
     pub async fn start(&mut self) -> Result<()> {
         let mut command = self.command("postgres");
-        command.arg("-D").arg(self.data()).arg("-k").arg(self.data());
+        command
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.data());
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
         self.process = Some(Process::start("postgres", command, &self.dir)?);
         eventually("PostgreSQL answers", Duration::from_secs(20), || async {
@@ -123,7 +140,9 @@ fn programs() -> Result<PathBuf> {
         .filter(|path| path.join("initdb").exists())
         .collect();
     found.sort();
-    found.pop().context("no PostgreSQL server programs under /usr/lib/postgresql")
+    found
+        .pop()
+        .context("no PostgreSQL server programs under /usr/lib/postgresql")
 }
 
 fn postgres_user() -> Result<(u32, u32)> {
@@ -140,7 +159,11 @@ fn postgres_user() -> Result<(u32, u32)> {
 fn open_parents(data: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let temporary = std::env::temp_dir();
-    for parent in data.ancestors().skip(1).take_while(|parent| **parent != *temporary) {
+    for parent in data
+        .ancestors()
+        .skip(1)
+        .take_while(|parent| **parent != *temporary)
+    {
         let mut permissions = std::fs::metadata(parent)?.permissions();
         permissions.set_mode(permissions.mode() | 0o011);
         std::fs::set_permissions(parent, permissions)?;

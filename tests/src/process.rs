@@ -31,7 +31,11 @@ impl Process {
             .stderr(file)
             .spawn()
             .with_context(|| format!("start {name}: {command:?}"))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
     }
 
     /// The operating system's process id.
@@ -98,7 +102,11 @@ impl Process {
                 return Ok(status);
             }
             if started.elapsed() > limit {
-                bail!("{} has not ended within {limit:?}:\n{}", self.name, self.tail());
+                bail!(
+                    "{} has not ended within {limit:?}:\n{}",
+                    self.name,
+                    self.tail()
+                );
             }
             std::thread::park_timeout(Duration::from_millis(20));
         }

@@ -29,7 +29,10 @@ impl Received {
     /// A header's text, empty if it is not there.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -47,7 +50,12 @@ impl Answer {
     #[must_use]
     pub fn status(status: u16) -> Self {
         let body = Bytes::from(format!("answered {status}"));
-        Self { status, headers: Vec::new(), body, delay: Duration::ZERO }
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            delay: Duration::ZERO,
+        }
     }
 
     /// The same with one more header.
@@ -101,8 +109,16 @@ impl Receiver {
         let app = Router::new().fallback(take).with_state(memory.clone());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
-        Ok(Self { memory, port, _stop: stop.drop_guard() })
+        tokio::spawn(async move {
+            axum::serve(listener, app)
+                .with_graceful_shutdown(stopped)
+                .await
+        });
+        Ok(Self {
+            memory,
+            port,
+            _stop: stop.drop_guard(),
+        })
     }
 
     /// The address of the endpoint `path` (without a slash).
@@ -125,7 +141,11 @@ impl Receiver {
     pub fn received(&self, path: &str) -> Vec<Received> {
         let path = format!("/{path}");
         let received = self.memory.received.lock().expect("no panic holds it");
-        received.iter().filter(|one| one.path == path).cloned().collect()
+        received
+            .iter()
+            .filter(|one| one.path == path)
+            .cloned()
+            .collect()
     }
 
     /// Waits until `count` requests have come to `path`.
@@ -152,24 +172,40 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
     let at = Instant::now();
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    let body = axum::body::to_bytes(body, 16 << 20).await.unwrap_or_default();
+    let body = axum::body::to_bytes(body, 16 << 20)
+        .await
+        .unwrap_or_default();
     let answer = next_answer(&memory, &path);
-    let received = Received { at, path, headers: parts.headers, body };
-    memory.received.lock().expect("no panic holds it").push(received);
+    let received = Received {
+        at,
+        path,
+        headers: parts.headers,
+        body,
+    };
+    memory
+        .received
+        .lock()
+        .expect("no panic holds it")
+        .push(received);
     tokio::time::sleep(answer.delay).await;
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).expect("a test uses real status codes"));
     for (name, value) in &answer.headers {
         response = response.header(name, value);
     }
-    response.body(Body::from(answer.body)).expect("a test uses real headers")
+    response
+        .body(Body::from(answer.body))
+        .expect("a test uses real headers")
 }
 
 fn next_answer(memory: &Memory, path: &str) -> Answer {
     let mut scripts = memory.scripts.lock().expect("no panic holds it");
     match scripts.get_mut(path) {
         Some(answers) if answers.len() > 1 => answers.pop().expect("more than one"),
-        Some(answers) => answers.last().cloned().unwrap_or_else(|| Answer::status(200)),
+        Some(answers) => answers
+            .last()
+            .cloned()
+            .unwrap_or_else(|| Answer::status(200)),
         None => Answer::status(200),
     }
 }

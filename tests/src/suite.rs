@@ -21,7 +21,9 @@ pub struct Scenario<D> {
 
 impl<D> std::fmt::Debug for Scenario<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scenario").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Scenario")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +97,11 @@ pub fn run_in_both_modes(
     for deployment in shared {
         clean &= deployment.finish();
     }
-    if clean { conclusion.exit_code() } else { ExitCode::FAILURE }
+    if clean {
+        conclusion.exit_code()
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// A deployment that is started at its first use.
@@ -108,7 +114,11 @@ struct Shared {
 
 impl Shared {
     fn new(mode: Mode, settings: &'static [(&'static str, &'static str)]) -> Self {
-        Self { mode, settings, started: tokio::sync::Mutex::default() }
+        Self {
+            mode,
+            settings,
+            started: tokio::sync::Mutex::default(),
+        }
     }
 
     async fn get(&self) -> Result<Arc<Deployment>> {
@@ -130,7 +140,11 @@ impl Shared {
         match deployment.errors_logged() {
             Ok(errors) if errors.is_empty() => true,
             Ok(errors) => {
-                eprintln!("{}: errors in the logs:\n{}", self.mode.name(), errors.join("\n"));
+                eprintln!(
+                    "{}: errors in the logs:\n{}",
+                    self.mode.name(),
+                    errors.join("\n")
+                );
                 false
             }
             Err(error) => {

@@ -42,7 +42,10 @@ where
     let started = Instant::now();
     while started.elapsed() < limit {
         if let Err(error) = probe().await {
-            bail!("{what}: no longer so after {:?}: {error:#}", started.elapsed());
+            bail!(
+                "{what}: no longer so after {:?}: {error:#}",
+                started.elapsed()
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -12,6 +12,9 @@ const DESCRIPTION_CHARS: RangeInclusive<usize> = 1..=256;
 /// Deliveries per second.
 const RATE_LIMIT: RangeInclusive<i64> = 1..=10_000;
 
+/// So much of a name that is none is shown again.
+const SHOWN_CHARS: usize = 80;
+
 /// An endpoint subscribes to at most this many event types.
 const MAX_EVENT_TYPES: usize = 256;
 
@@ -96,10 +99,11 @@ pub fn check_event_types<'a>(
     let mut types = Vec::new();
     for name in names {
         let event_type = EventType::parse(name).map_err(|_| {
+            let shown: String = name.chars().take(SHOWN_CHARS).collect();
             FieldViolation::new(
                 "event_types",
                 format!(
-                    "{name:?} is not the name of an event type; GET /v1/event-types lists them"
+                    "{shown:?} is not the name of an event type; GET /v1/event-types lists them"
                 ),
             )
         })?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-pub fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
+pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         attempts_are_filtered_and_paged_both_ways,
         stats_count_deliveries_in_a_range,
@@ -27,9 +27,19 @@ async fn attempts_are_filtered_and_paged_both_ways(deployment: Arc<Deployment>) 
     let api = deployment.api();
     let account = "pages";
     receiver.script("hook", [Answer::status(500), Answer::status(200)]);
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report", "form.submitted"]).await?;
+    let endpoint = api
+        .endpoint(
+            account,
+            &receiver.url("hook"),
+            &["message.report", "form.submitted"],
+        )
+        .await?;
     for n in 0..10 {
-        let event_type = if n % 2 == 0 { "message.report" } else { "form.submitted" };
+        let event_type = if n % 2 == 0 {
+            "message.report"
+        } else {
+            "form.submitted"
+        };
         api.publish(account, event_type, &json!({"n": n})).await?;
     }
     let base = format!("/v1/accounts/{account}/endpoints/{endpoint}/attempts");
@@ -39,16 +49,23 @@ async fn attempts_are_filtered_and_paged_both_ways(deployment: Arc<Deployment>) 
         Ok(attempts)
     })
     .await?;
-    let newest_first = all.windows(2).all(|pair| pair[0]["started_at"].as_str() >= pair[1]["started_at"].as_str());
+    let newest_first = all
+        .windows(2)
+        .all(|pair| pair[0]["started_at"].as_str() >= pair[1]["started_at"].as_str());
     ensure!(newest_first, "{all:?}");
 
     let mut paged = Vec::new();
     let mut pages: Vec<Value> = Vec::new();
     let mut token = String::new();
     loop {
-        let page = api.get(&format!("{base}?page_size=4&page_token={token}")).await?;
+        let page = api
+            .get(&format!("{base}?page_size=4&page_token={token}"))
+            .await?;
         paged.extend(page["attempts"].as_array().context("attempts")?.clone());
-        token = page["next_page_token"].as_str().context("a token")?.to_owned();
+        token = page["next_page_token"]
+            .as_str()
+            .context("a token")?
+            .to_owned();
         pages.push(page);
         if token.is_empty() {
             break;
@@ -56,7 +73,9 @@ async fn attempts_are_filtered_and_paged_both_ways(deployment: Arc<Deployment>) 
     }
     ensure!(paged == all && pages.len() == 3, "{} pages", pages.len());
     let token = pages[2]["prev_page_token"].as_str().context("a token")?;
-    let back = api.get(&format!("{base}?page_size=4&page_token={token}")).await?;
+    let back = api
+        .get(&format!("{base}?page_size=4&page_token={token}"))
+        .await?;
     ensure!(back["attempts"] == pages[1]["attempts"], "{back}");
 
     let filtered = |filter: String| {
@@ -67,16 +86,34 @@ async fn attempts_are_filtered_and_paged_both_ways(deployment: Arc<Deployment>) 
         }
     };
     let failed = filtered("status=failed".into()).await?;
-    ensure!(failed.len() == 1 && failed[0]["response_status"] == 500, "{failed:?}");
-    ensure!(filtered("status=succeeded".into()).await?.len() == 10, "the rest succeeded");
+    ensure!(
+        failed.len() == 1 && failed[0]["response_status"] == 500,
+        "{failed:?}"
+    );
+    ensure!(
+        filtered("status=succeeded".into()).await?.len() == 10,
+        "the rest succeeded"
+    );
     let event = failed[0]["event_id"].as_str().context("an id")?;
-    ensure!(filtered(format!("event_id={event}")).await?.len() == 2, "it was tried twice");
+    ensure!(
+        filtered(format!("event_id={event}")).await?.len() == 2,
+        "it was tried twice"
+    );
     let forms = filtered("event_type=form.submitted".into()).await?;
-    ensure!(forms.iter().all(|one| one["event_type"] == "form.submitted") && forms.len() >= 5, "{forms:?}");
+    ensure!(
+        forms
+            .iter()
+            .all(|one| one["event_type"] == "form.submitted")
+            && forms.len() >= 5,
+        "{forms:?}"
+    );
     let middle = all[5]["started_at"].as_str().context("a time")?;
     let after = filtered(format!("after={middle}")).await?.len();
     let before = filtered(format!("before={middle}")).await?.len();
-    ensure!(after + before == 11 && after >= 6, "{after} after and {before} before");
+    ensure!(
+        after + before == 11 && after >= 6,
+        "{after} after and {before} before"
+    );
     Ok(())
 }
 
@@ -84,10 +121,13 @@ async fn stats_count_deliveries_in_a_range(deployment: Arc<Deployment>) -> Resul
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "stats";
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
     for n in 0..5 {
-        api.publish(account, "message.report", &json!({"n": n})).await?;
+        api.publish(account, "message.report", &json!({"n": n}))
+            .await?;
     }
     let stats = eventually("five have succeeded", LIMIT, || async {
         let stats = api.get(&format!("{path}/stats")).await?;
@@ -98,9 +138,16 @@ async fn stats_count_deliveries_in_a_range(deployment: Arc<Deployment>) -> Resul
     let expected = json!({"total_messages": 5, "successful": 5, "failed": 0, "retrying": 0,
         "pending": 0, "cancelled": 0, "success_rate": 1.0});
     ensure!(stats == expected, "{stats}");
-    let none = api.get(&format!("{path}/stats?before=2020-01-01T00:00:00Z")).await?;
-    ensure!(none["total_messages"] == 0 && none["success_rate"].is_null(), "{none}");
-    let all = api.get(&format!("{path}/stats?after=2020-01-01T00:00:00%2B05:30")).await?;
+    let none = api
+        .get(&format!("{path}/stats?before=2020-01-01T00:00:00Z"))
+        .await?;
+    ensure!(
+        none["total_messages"] == 0 && none["success_rate"].is_null(),
+        "{none}"
+    );
+    let all = api
+        .get(&format!("{path}/stats?after=2020-01-01T00:00:00%2B05:30"))
+        .await?;
     ensure!(all == expected, "{all}");
     let shown = api.get(&path).await?;
     let health = json!({"state": "healthy", "message": "No recent delivery errors"});
@@ -112,8 +159,12 @@ async fn a_resend_is_a_new_delivery_with_the_same_id(deployment: Arc<Deployment>
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "resend";
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
-    let event = api.publish(account, "message.report", &json!({"n": 1})).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let event = api
+        .publish(account, "message.report", &json!({"n": 1}))
+        .await?;
     receiver.wait_for("hook", 1, LIMIT).await?;
     let path = format!("/v1/accounts/{account}/events/{event}");
     let first = eventually("it has succeeded", LIMIT, || async {
@@ -126,24 +177,36 @@ async fn a_resend_is_a_new_delivery_with_the_same_id(deployment: Arc<Deployment>
     for n in 2..=3 {
         let body = json!({"endpoint_id": endpoint});
         let answer = api.post(202, &format!("{path}/resend"), &body).await?;
-        ensure!(!deliveries.contains(&answer["delivery_id"]), "{answer} of {deliveries:?}");
+        ensure!(
+            !deliveries.contains(&answer["delivery_id"]),
+            "{answer} of {deliveries:?}"
+        );
         deliveries.push(answer["delivery_id"].clone());
         let received = receiver.wait_for("hook", n, LIMIT).await?;
         ensure!(received[n - 1].body == received[0].body, "the same bytes");
-        ensure!(received[n - 1].header("webhook-id") == event, "the same webhook-id");
+        ensure!(
+            received[n - 1].header("webhook-id") == event,
+            "the same webhook-id"
+        );
         eventually("the resend has succeeded", LIMIT, || async {
             let shown = api.get(&path).await?;
             let all = shown["deliveries"].as_array().context("deliveries")?;
-            let done = all.iter().filter(|one| one["state"] == "succeeded" && one["attempts"] == 1);
+            let done = all
+                .iter()
+                .filter(|one| one["state"] == "succeeded" && one["attempts"] == 1);
             ensure!(all.len() == n && done.count() == n, "{shown}");
-            ensure!(all.iter().filter(|one| one["cause"] == "resend").count() == n - 1, "{shown}");
+            ensure!(
+                all.iter().filter(|one| one["cause"] == "resend").count() == n - 1,
+                "{shown}"
+            );
             Ok(())
         })
         .await?;
     }
     let unknown = "evt_00000000-0000-4000-8000-000000000000";
     let path = format!("/v1/accounts/{account}/events/{unknown}/resend");
-    api.post(404, &path, &json!({"endpoint_id": endpoint})).await?;
+    api.post(404, &path, &json!({"endpoint_id": endpoint}))
+        .await?;
     Ok(())
 }
 
@@ -153,18 +216,26 @@ async fn a_resend_brings_a_waiting_retry_forward(deployment: Arc<Deployment>) ->
     let account = "forward";
     let wait = Answer::status(503).header("retry-after", "3600");
     receiver.script("hook", [wait, Answer::status(200)]);
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     let event = api.publish(account, "message.report", &json!({})).await?;
     let path = format!("/v1/accounts/{account}/events/{event}");
     let waiting = eventually("it waits for its retry", LIMIT, || async {
         let shown = api.get(&path).await?;
-        ensure!(shown["deliveries"][0]["next_attempt_at"].is_string(), "{shown}");
+        ensure!(
+            shown["deliveries"][0]["next_attempt_at"].is_string(),
+            "{shown}"
+        );
         Ok(shown["deliveries"][0]["id"].clone())
     })
     .await?;
     let body = json!({"endpoint_id": endpoint});
     let answer = api.post(202, &format!("{path}/resend"), &body).await?;
-    ensure!(answer["delivery_id"] == waiting, "the waiting one is brought forward: {answer}");
+    ensure!(
+        answer["delivery_id"] == waiting,
+        "the waiting one is brought forward: {answer}"
+    );
     receiver.wait_for("hook", 2, LIMIT).await?;
     eventually("it has succeeded", LIMIT, || async {
         let shown = api.get(&path).await?;
@@ -184,12 +255,22 @@ async fn an_unreachable_endpoint_says_why(deployment: Arc<Deployment>) -> Result
     let endpoint = api.endpoint(account, &url, &["message.report"]).await?;
     api.publish(account, "message.report", &json!({})).await?;
     let attempt = eventually("the attempt is recorded", LIMIT, || async {
-        api.attempts(account, &endpoint).await?.pop().context("none yet")
+        api.attempts(account, &endpoint)
+            .await?
+            .pop()
+            .context("none yet")
     })
     .await?;
     ensure!(attempt["failure_class"] == "connect", "{attempt}");
     let id = attempt["id"].as_str().context("an id")?;
-    let detail = api.get(&format!("/v1/accounts/{account}/attempts/{id}")).await?;
-    ensure!(detail["failure_message"].as_str().is_some_and(|text| text.len() > 10), "{detail}");
+    let detail = api
+        .get(&format!("/v1/accounts/{account}/attempts/{id}"))
+        .await?;
+    ensure!(
+        detail["failure_message"]
+            .as_str()
+            .is_some_and(|text| text.len() > 10),
+        "{detail}"
+    );
     Ok(())
 }

@@ -16,7 +16,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     harness::suite::run_in_both_modes(
-        &[("POSTRIDER_RETRY_SCHEDULE", "1s,2s,3s"), ("POSTRIDER_DELIVERY_TIMEOUT", "3s")],
+        &[
+            ("POSTRIDER_RETRY_SCHEDULE", "1s,2s,3s"),
+            ("POSTRIDER_DELIVERY_TIMEOUT", "3s"),
+        ],
         || {
             let mut scenarios = Vec::new();
             scenarios.extend(bad_input::scenarios());

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-pub fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
+pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         three_failures_then_success_are_four_attempts_on_schedule,
         a_kill_between_attempts_changes_nothing,
@@ -30,7 +30,10 @@ fn on_schedule(received: &[Received], delays: &[u64], slack: Duration) -> Result
         let waited = pair[1].at - pair[0].at;
         let least = Duration::from_secs(*delay);
         let most = least.mul_f64(1.2) + slack;
-        ensure!((least..most).contains(&waited), "waited {waited:?} instead of {least:?}");
+        ensure!(
+            (least..most).contains(&waited),
+            "waited {waited:?} instead of {least:?}"
+        );
     }
     Ok(())
 }
@@ -56,36 +59,88 @@ async fn three_failures_then_success_are_four_attempts_on_schedule(
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "retries";
-    let answers = [500, 404, 302, 200].map(|status| Answer::status(status).header("x-answer", "yes"));
+    let answers =
+        [500, 404, 302, 200].map(|status| Answer::status(status).header("x-answer", "yes"));
     receiver.script("hook", answers);
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
-    let event = api.publish(account, "message.report", &json!({"n": 1})).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let event = api
+        .publish(account, "message.report", &json!({"n": 1}))
+        .await?;
     let received = receiver.wait_for("hook", 4, LIMIT).await?;
     on_schedule(&received, &[1, 2, 3], Duration::from_millis(1_500))?;
-    let mut timestamps: Vec<&str> = received.iter().map(|one| one.header("webhook-timestamp")).collect();
+    let mut timestamps: Vec<&str> = received
+        .iter()
+        .map(|one| one.header("webhook-timestamp"))
+        .collect();
     timestamps.dedup();
-    ensure!(timestamps.len() == 4, "a new webhook-timestamp each: {timestamps:?}");
-    ensure!(received.iter().all(|one| one.header("webhook-id") == event), "the same webhook-id");
-    ensure!(received.iter().all(|one| one.body == received[0].body), "the same body");
+    ensure!(
+        timestamps.len() == 4,
+        "a new webhook-timestamp each: {timestamps:?}"
+    );
+    ensure!(
+        received.iter().all(|one| one.header("webhook-id") == event),
+        "the same webhook-id"
+    );
+    ensure!(
+        received.iter().all(|one| one.body == received[0].body),
+        "the same body"
+    );
 
     let attempts = recorded(&deployment, account, &endpoint, 4).await?;
     for (index, (attempt, status)) in attempts.iter().zip([500, 404, 302, 200]).enumerate() {
-        ensure!(attempt["number"] == index + 1 && attempt["response_status"] == status, "{attempt}");
-        ensure!(attempt["delivery_id"] == attempts[0]["delivery_id"], "one delivery: {attempt}");
+        ensure!(
+            attempt["number"] == index + 1 && attempt["response_status"] == status,
+            "{attempt}"
+        );
+        ensure!(
+            attempt["delivery_id"] == attempts[0]["delivery_id"],
+            "one delivery: {attempt}"
+        );
         let id = attempt["id"].as_str().context("an id")?;
-        let detail = api.get(&format!("/v1/accounts/{account}/attempts/{id}")).await?;
+        let detail = api
+            .get(&format!("/v1/accounts/{account}/attempts/{id}"))
+            .await?;
         let sent = &received[index];
-        ensure!(detail["request_body"].as_str() == std::str::from_utf8(&sent.body).ok(), "{detail}");
-        for name in ["webhook-timestamp", "webhook-signature", "x-webhook-signature", "traceparent"] {
-            ensure!(detail["request_headers"][name] == sent.header(name), "{name}: {detail}");
+        ensure!(
+            detail["request_body"].as_str() == std::str::from_utf8(&sent.body).ok(),
+            "{detail}"
+        );
+        for name in [
+            "webhook-timestamp",
+            "webhook-signature",
+            "x-webhook-signature",
+            "traceparent",
+        ] {
+            ensure!(
+                detail["request_headers"][name] == sent.header(name),
+                "{name}: {detail}"
+            );
         }
         ensure!(detail["response_headers"]["x-answer"] == "yes", "{detail}");
-        ensure!(detail["response_body"] == format!("answered {status}"), "{detail}");
-        ensure!(detail["duration_ms"].is_u64() && detail["delivery_state"] == "succeeded", "{detail}");
+        ensure!(
+            detail["response_body"] == format!("answered {status}"),
+            "{detail}"
+        );
+        ensure!(
+            detail["duration_ms"].is_u64() && detail["delivery_state"] == "succeeded",
+            "{detail}"
+        );
     }
-    let stats = api.get(&format!("/v1/accounts/{account}/endpoints/{endpoint}/stats")).await?;
-    ensure!(stats["total_messages"] == 1 && stats["successful"] == 1, "{stats}");
-    ensure!(stats["success_rate"] == 1.0 && stats["retrying"] == 0, "{stats}");
+    let stats = api
+        .get(&format!(
+            "/v1/accounts/{account}/endpoints/{endpoint}/stats"
+        ))
+        .await?;
+    ensure!(
+        stats["total_messages"] == 1 && stats["successful"] == 1,
+        "{stats}"
+    );
+    ensure!(
+        stats["success_rate"] == 1.0 && stats["retrying"] == 0,
+        "{stats}"
+    );
     Ok(())
 }
 
@@ -94,14 +149,23 @@ async fn a_kill_between_attempts_changes_nothing(deployment: Arc<Deployment>) ->
     // of its own.
     let mode = deployment.mode();
     drop(deployment);
-    let settings = [("POSTRIDER_RETRY_SCHEDULE", "4s,5s,6s"), ("POSTRIDER_DELIVERY_TIMEOUT", "3s")];
+    let settings = [
+        ("POSTRIDER_RETRY_SCHEDULE", "4s,5s,6s"),
+        ("POSTRIDER_DELIVERY_TIMEOUT", "3s"),
+    ];
     let deployment = Deployment::start(mode, &settings).await?;
-    let victim = if mode == Mode::Standalone { "standalone" } else { "dispatcher" };
+    let victim = if mode == Mode::Standalone {
+        "standalone"
+    } else {
+        "dispatcher"
+    };
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "killed";
     receiver.script("hook", [500, 500, 500, 200].map(Answer::status));
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     api.publish(account, "message.report", &json!({})).await?;
     for attempt in 1..=3 {
         receiver.wait_for("hook", attempt, LIMIT).await?;
@@ -113,10 +177,14 @@ async fn a_kill_between_attempts_changes_nothing(deployment: Arc<Deployment>) ->
     let received = receiver.wait_for("hook", 4, LIMIT).await?;
     on_schedule(&received, &[4, 5, 6], Duration::from_secs(5))?;
     recorded(&deployment, account, &endpoint, 4).await?;
-    throughout("there are four attempts", Duration::from_secs(7), || async {
-        ensure!(receiver.received("hook").len() == 4, "one more came");
-        Ok(())
-    })
+    throughout(
+        "there are four attempts",
+        Duration::from_secs(7),
+        || async {
+            ensure!(receiver.received("hook").len() == 4, "one more came");
+            Ok(())
+        },
+    )
     .await
 }
 
@@ -125,7 +193,9 @@ async fn retries_used_up_end_the_delivery_as_failed(deployment: Arc<Deployment>)
     let api = deployment.api();
     let account = "used-up";
     receiver.script("hook", [Answer::status(503)]);
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     let event = api.publish(account, "message.report", &json!({})).await?;
     let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
     let stats = eventually("the delivery retries", LIMIT, || async {
@@ -140,13 +210,18 @@ async fn retries_used_up_end_the_delivery_as_failed(deployment: Arc<Deployment>)
 
     recorded(&deployment, account, &endpoint, 4).await?;
     let shown = eventually("the delivery has failed", LIMIT, || async {
-        let shown = api.get(&format!("/v1/accounts/{account}/events/{event}")).await?;
+        let shown = api
+            .get(&format!("/v1/accounts/{account}/events/{event}"))
+            .await?;
         ensure!(shown["deliveries"][0]["state"] == "failed", "{shown}");
         Ok(shown)
     })
     .await?;
     ensure!(shown["deliveries"][0]["attempts"] == 4, "{shown}");
-    ensure!(shown["deliveries"][0]["next_attempt_at"].is_null(), "{shown}");
+    ensure!(
+        shown["deliveries"][0]["next_attempt_at"].is_null(),
+        "{shown}"
+    );
     let stats = api.get(&format!("{path}/stats")).await?;
     ensure!(stats["failed"] == 1 && stats["pending"] == 0, "{stats}");
     ensure!(stats["success_rate"] == 0.0, "{stats}");
@@ -159,8 +234,10 @@ async fn retry_after_is_honoured(deployment: Arc<Deployment>) -> Result<()> {
     let wait = |status: u16| Answer::status(status).header("retry-after", "4");
     // 429 and 503 are asked to wait; a 500 has no say.
     receiver.script("hook", [wait(429), wait(500), Answer::status(200)]);
-    api.endpoint("retry-after", &receiver.url("hook"), &["message.report"]).await?;
-    api.publish("retry-after", "message.report", &json!({})).await?;
+    api.endpoint("retry-after", &receiver.url("hook"), &["message.report"])
+        .await?;
+    api.publish("retry-after", "message.report", &json!({}))
+        .await?;
     let received = receiver.wait_for("hook", 3, LIMIT).await?;
     on_schedule(&received, &[4, 2], Duration::from_millis(1_500))
 }
@@ -171,13 +248,18 @@ async fn a_slow_answer_ends_at_the_timeout(deployment: Arc<Deployment>) -> Resul
     let account = "slow";
     let slow = Answer::status(200).after(Duration::from_secs(20));
     receiver.script("hook", [slow, Answer::status(200)]);
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     api.publish(account, "message.report", &json!({})).await?;
     let attempts = recorded(&deployment, account, &endpoint, 2).await?;
     ensure!(attempts[0]["failure_class"] == "timeout", "{attempts:?}");
     ensure!(attempts[0]["response_status"].is_null(), "{attempts:?}");
     let duration = attempts[0]["duration_ms"].as_u64().context("a duration")?;
-    ensure!((2_900..4_500).contains(&duration), "{duration} ms for a timeout of 3 s");
+    ensure!(
+        (2_900..4_500).contains(&duration),
+        "{duration} ms for a timeout of 3 s"
+    );
     ensure!(attempts[1]["status"] == "succeeded", "{attempts:?}");
     Ok(())
 }
@@ -189,7 +271,9 @@ async fn gone_disables_the_endpoint_and_cancels_its_deliveries(
     let api = deployment.api();
     let account = "gone";
     receiver.script("hook", [Answer::status(410), Answer::status(200)]);
-    let endpoint = api.endpoint(account, &receiver.url("hook"), &["message.report"]).await?;
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     let event = api.publish(account, "message.report", &json!({})).await?;
     let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
     let shown = eventually("the endpoint is disabled", LIMIT, || async {
@@ -198,22 +282,39 @@ async fn gone_disables_the_endpoint_and_cancels_its_deliveries(
         Ok(shown)
     })
     .await?;
-    ensure!(shown["disabled_reason"].as_str().is_some_and(|reason| reason.contains("410")), "{shown}");
+    ensure!(
+        shown["disabled_reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("410")),
+        "{shown}"
+    );
     eventually("its delivery is cancelled", LIMIT, || async {
-        let shown = api.get(&format!("/v1/accounts/{account}/events/{event}")).await?;
+        let shown = api
+            .get(&format!("/v1/accounts/{account}/events/{event}"))
+            .await?;
         ensure!(shown["deliveries"][0]["state"] == "cancelled", "{shown}");
         Ok(())
     })
     .await?;
     // Also when it is active again before the retry was due.
-    api.post(200, &format!("{path}/enable"), &Value::Null).await?;
-    throughout("the cancelled delivery rests", Duration::from_secs(4), || async {
-        ensure!(receiver.received("hook").len() == 1, "it was tried again");
-        Ok(())
-    })
+    api.post(200, &format!("{path}/enable"), &Value::Null)
+        .await?;
+    throughout(
+        "the cancelled delivery rests",
+        Duration::from_secs(4),
+        || async {
+            ensure!(receiver.received("hook").len() == 1, "it was tried again");
+            Ok(())
+        },
+    )
     .await?;
-    let skipped = api.publish(account, "message.report", &json!({"n": 2})).await?;
+    let skipped = api
+        .publish(account, "message.report", &json!({"n": 2}))
+        .await?;
     let received = receiver.wait_for("hook", 2, LIMIT).await?;
-    ensure!(received[1].header("webhook-id") == skipped, "the next event arrives");
+    ensure!(
+        received[1].header("webhook-id") == skipped,
+        "the next event arrives"
+    );
     Ok(())
 }

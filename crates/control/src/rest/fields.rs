@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use domain::{Problem, Reason};
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -14,28 +14,26 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
 
-impl<'de> Deserialize<'de> for Fields {
+/// All pairs of an object, as they came.
+struct Pairs(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Pairs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
+            type Value = Pairs;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if fields.contains_key(&name) {
-                        return Err(A::Error::custom(format_args!(
-                            "the field {name:?} is there twice"
-                        )));
-                    }
-                    fields.insert(name, value);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
                 }
-                Ok(Fields(fields))
+                Ok(Pairs(pairs))
             }
         }
 
@@ -50,18 +48,22 @@ impl Fields {
             let detail = format!("byte {} is not UTF-8; send UTF-8 text", error.valid_up_to());
             Problem::new(Reason::JsonMalformed, detail)
         })?;
-        serde_json::from_str(text).map_err(|error| {
+        let Pairs(pairs) = serde_json::from_str(text).map_err(|error| {
             let detail = format!("{error}; send a JSON object");
-            match error.classify() {
-                Category::Data if !text.trim_start().starts_with('{') => {
-                    Problem::new(Reason::RequestMalformed, detail)
-                }
-                Category::Data => Problem::new(Reason::FieldInvalid, detail),
-                Category::Io | Category::Syntax | Category::Eof => {
-                    Problem::new(Reason::JsonMalformed, detail)
-                }
+            let reason = match error.classify() {
+                Category::Data => Reason::RequestMalformed,
+                Category::Io | Category::Syntax | Category::Eof => Reason::JsonMalformed,
+            };
+            Problem::new(reason, detail)
+        })?;
+        let mut fields = BTreeMap::new();
+        for (name, value) in pairs {
+            if fields.contains_key(&name) {
+                return Err(invalid(&name, "it is there twice; send it once".to_owned()));
             }
-        })
+            fields.insert(name, value);
+        }
+        Ok(Self(fields))
     }
 
     /// The same, but no body at all is an object without fields.

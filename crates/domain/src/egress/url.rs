@@ -89,7 +89,7 @@ fn check(text: &str, policy: &Policy) -> Result<Url, &'static str> {
         "https" => {}
         "http" if policy.allow_http => {}
         "http" => return Err("use https; plain http is not allowed here"),
-        _ => return Err("use https"),
+        _ => return Err("use a URL that begins with https://"),
     }
     // The parser takes `https:example.com` and `https:///example.com` too.
     if authority(text).is_empty() {

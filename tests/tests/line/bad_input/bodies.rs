@@ -27,22 +27,58 @@ fn malformed(world: &World) -> Vec<Case> {
         ("a form", b"type=message.report&object=%7B%7D"),
         ("cut short", br#"{"type":"message.report","object":{"#),
         ("cut within a text", br#"{"type":"mess"#),
-        ("a comma too many", br#"{"type":"message.report","object":{},}"#),
+        (
+            "a comma too many",
+            br#"{"type":"message.report","object":{},}"#,
+        ),
         ("single quotes", b"{'type':'message.report','object':{}}"),
-        ("names without quotes", b"{type:\"message.report\",object:{}}"),
-        ("a comment", b"{\"type\":\"message.report\",\"object\":{}/**/}"),
-        ("not a number", br#"{"type":"message.report","object":{"n":NaN}}"#),
+        (
+            "names without quotes",
+            b"{type:\"message.report\",object:{}}",
+        ),
+        (
+            "a comment",
+            b"{\"type\":\"message.report\",\"object\":{}/**/}",
+        ),
+        (
+            "not a number",
+            br#"{"type":"message.report","object":{"n":NaN}}"#,
+        ),
         ("two objects", br#"{"type":"message.report","object":{}}{}"#),
-        ("a byte order mark", b"\xef\xbb\xbf{\"type\":\"message.report\",\"object\":{}}"),
-        ("a line break in a text", b"{\"type\":\"message.report\",\"object\":{\"a\":\"\n\"}}"),
-        ("half an escape", br#"{"type":"message.report","object":{"a":"\u12"}}"#),
-        ("a null byte", b"{\"type\":\"message.report\",\0\"object\":{}}"),
+        (
+            "a byte order mark",
+            b"\xef\xbb\xbf{\"type\":\"message.report\",\"object\":{}}",
+        ),
+        (
+            "a line break in a text",
+            b"{\"type\":\"message.report\",\"object\":{\"a\":\"\n\"}}",
+        ),
+        (
+            "half an escape",
+            br#"{"type":"message.report","object":{"a":"\u12"}}"#,
+        ),
+        (
+            "a null byte",
+            b"{\"type\":\"message.report\",\0\"object\":{}}",
+        ),
     ];
     let no_utf8: [(&str, &[u8]); 5] = [
-        ("a lone byte", b"{\"type\":\"message.report\",\"object\":{\"a\":\"\xff\"}}"),
-        ("an overlong form", b"{\"type\":\"message.report\",\"object\":{\"a\":\"\xc0\xaf\"}}"),
-        ("a surrogate", b"{\"type\":\"message.report\",\"object\":{\"a\":\"\xed\xa0\x80\"}}"),
-        ("ISO 8859-1", b"{\"type\":\"message.report\",\"object\":{\"\xe9\":1}}"),
+        (
+            "a lone byte",
+            b"{\"type\":\"message.report\",\"object\":{\"a\":\"\xff\"}}",
+        ),
+        (
+            "an overlong form",
+            b"{\"type\":\"message.report\",\"object\":{\"a\":\"\xc0\xaf\"}}",
+        ),
+        (
+            "a surrogate",
+            b"{\"type\":\"message.report\",\"object\":{\"a\":\"\xed\xa0\x80\"}}",
+        ),
+        (
+            "ISO 8859-1",
+            b"{\"type\":\"message.report\",\"object\":{\"\xe9\":1}}",
+        ),
         ("UTF-16", b"\xff\xfe{\0}\0"),
     ];
     let no_object: [(&str, &[u8]); 5] = [
@@ -63,10 +99,23 @@ fn malformed(world: &World) -> Vec<Case> {
         let request = world.post_raw("/endpoints", body);
         cases.push(case(what, request, 400, "REQUEST_MALFORMED", ""));
     }
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""] {
-        let request = world.call(Method::POST, "/events").header("content-type", kind);
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "",
+    ] {
+        let request = world
+            .call(Method::POST, "/events")
+            .header("content-type", kind);
         let request = request.body("{}");
-        cases.push(case(format!("content-type {kind}"), request, 415, "MEDIA_TYPE_UNSUPPORTED", ""));
+        cases.push(case(
+            format!("content-type {kind}"),
+            request,
+            415,
+            "MEDIA_TYPE_UNSUPPORTED",
+            "",
+        ));
     }
     cases
 }
@@ -128,7 +177,13 @@ fn deep(world: &World) -> Vec<Case> {
     ];
     for field in ["url", "description", "event_types", "rate_limit"] {
         let request = world.post_raw("/endpoints", endpoint(field));
-        cases.push(case(format!("{field} 10,000 deep"), request, 422, "FIELD_INVALID", field));
+        cases.push(case(
+            format!("{field} 10,000 deep"),
+            request,
+            422,
+            "FIELD_INVALID",
+            field,
+        ));
     }
     cases
 }

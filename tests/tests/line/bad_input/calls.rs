@@ -1,9 +1,9 @@
-//! Calls that lead nowhere: accounts, ids, lists, keys.
+//! Calls that lead nowhere: accounts, ids, lists.
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::json;
 
-use super::world::{ACCOUNT, OTHERS, World};
+use super::world::World;
 use super::{Case, case};
 
 pub(super) fn cases(world: &World) -> Vec<Case> {
@@ -11,8 +11,6 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     cases.extend(addresses(world));
     cases.extend(ids(world));
     cases.extend(lists(world));
-    cases.extend(keys(world));
-    cases.extend(scopes(world));
     cases
 }
 
@@ -21,26 +19,64 @@ fn accounts(world: &World) -> Vec<Case> {
     let limit = "a".repeat(65);
     // As they stand in a path.
     let bad = [
-        "%2A", "%3E", "*", "a.b", "a.*", "a.%3E", "a%20b", "%20a", "a+b", "a%00", "a%0Ab", "a%0D",
-        "a%7F", "a%2Fb", "%2E%2E%2Fkeys", "%C3%A9", "a@b", "$G", limit.as_str(), long.as_str(),
+        "%2A",
+        "%3E",
+        "*",
+        "a.b",
+        "a.*",
+        "a.%3E",
+        "a%20b",
+        "%20a",
+        "a+b",
+        "a%00",
+        "a%0Ab",
+        "a%0D",
+        "a%7F",
+        "a%2Fb",
+        "%2E%2E%2Fkeys",
+        "%C3%A9",
+        "a@b",
+        "$G",
+        limit.as_str(),
+        long.as_str(),
     ];
     let publish = json!({"type": "message.report", "object": {}});
     let mut cases = Vec::new();
     for account in bad {
         let base = format!("/v1/accounts/{account}");
         let url = world.receiver.url("never");
-        let create =
-            json!({"url": url, "description": "bad", "event_types": ["message.report"]});
+        let create = json!({"url": url, "description": "bad", "event_types": ["message.report"]});
         for (path, body) in [("events", &publish), ("endpoints", &create)] {
-            let request = world.api.request(Method::POST, &format!("{base}/{path}")).json(body);
+            let request = world
+                .api
+                .request(Method::POST, &format!("{base}/{path}"))
+                .json(body);
             let what = format!("{path} of the account {account:.20}");
             cases.push(case(what, request, 400, "ACCOUNT_INVALID", "account"));
         }
     }
-    let request = world.api.request(Method::POST, "/v1/accounts/%FF/events").json(&publish);
-    cases.push(case("an account that is not UTF-8", request, 400, "REQUEST_MALFORMED", ""));
-    let request = world.api.request(Method::POST, "/v1/accounts//events").json(&publish);
-    cases.push(case("no account", request, 404, "ROUTE_NOT_FOUND", ""));
+    let request = world
+        .api
+        .request(Method::POST, "/v1/accounts/%FF/events")
+        .json(&publish);
+    cases.push(case(
+        "an account that is not UTF-8",
+        request,
+        400,
+        "REQUEST_MALFORMED",
+        "",
+    ));
+    let request = world
+        .api
+        .request(Method::POST, "/v1/accounts//events")
+        .json(&publish);
+    cases.push(case(
+        "no account",
+        request,
+        400,
+        "ACCOUNT_INVALID",
+        "account",
+    ));
     cases
 }
 
@@ -75,9 +111,19 @@ fn ids(world: &World) -> Vec<Case> {
     let nothing = "00000000-0000-4000-8000-000000000000";
     let mut cases = Vec::new();
     let kinds = [
-        ("endpoints", "ep_", &world.theirs.endpoint, "ENDPOINT_NOT_FOUND"),
+        (
+            "endpoints",
+            "ep_",
+            &world.theirs.endpoint,
+            "ENDPOINT_NOT_FOUND",
+        ),
         ("events", "evt_", &world.theirs.event, "EVENT_NOT_FOUND"),
-        ("attempts", "att_", &world.theirs.attempt, "ATTEMPT_NOT_FOUND"),
+        (
+            "attempts",
+            "att_",
+            &world.theirs.attempt,
+            "ATTEMPT_NOT_FOUND",
+        ),
     ];
     for (list, prefix, theirs, code) in kinds {
         let ids = [
@@ -99,11 +145,17 @@ fn ids(world: &World) -> Vec<Case> {
     let their = |method, rest: &str| world.call(method, &format!("/endpoints/{theirs}{rest}"));
     let test = json!({"event_type": "message.report"});
     let calls = [
-        ("changing", their(Method::PATCH, "").json(&json!({"description": "mine"}))),
+        (
+            "changing",
+            their(Method::PATCH, "").json(&json!({"description": "mine"})),
+        ),
         ("deleting", their(Method::DELETE, "")),
         ("disabling", their(Method::POST, "/disable")),
         ("the secret of", their(Method::GET, "/secret")),
-        ("a new secret for", their(Method::POST, "/secret/regenerate")),
+        (
+            "a new secret for",
+            their(Method::POST, "/secret/regenerate"),
+        ),
         ("a test event to", their(Method::POST, "/test").json(&test)),
         ("the stats of", their(Method::GET, "/stats")),
         ("the attempts of", their(Method::GET, "/attempts")),
@@ -113,7 +165,10 @@ fn ids(world: &World) -> Vec<Case> {
         cases.push(case(what, request, 404, "ENDPOINT_NOT_FOUND", ""));
     }
     let resend = |event: &str, endpoint: &str| {
-        world.post(&format!("/events/{event}/resend"), &json!({"endpoint_id": endpoint}))
+        world.post(
+            &format!("/events/{event}/resend"),
+            &json!({"endpoint_id": endpoint}),
+        )
     };
     cases.extend([
         case(
@@ -132,7 +187,9 @@ fn ids(world: &World) -> Vec<Case> {
         ),
         case(
             "a key that does not exist",
-            world.api.request(Method::DELETE, "/v1/keys/0123456789abcdef"),
+            world
+                .api
+                .request(Method::DELETE, "/v1/keys/0123456789abcdef"),
             404,
             "KEY_NOT_FOUND",
             "",
@@ -158,7 +215,11 @@ fn lists(world: &World) -> Vec<Case> {
         ("/endpoints", "!!!", "of other characters"),
         ("/endpoints", "%00", "of a null byte"),
         ("/endpoints", "1", "like a page number"),
-        ("/endpoints", tokens.their_endpoints.as_str(), "of another account"),
+        (
+            "/endpoints",
+            tokens.their_endpoints.as_str(),
+            "of another account",
+        ),
         ("/endpoints", tokens.event_types.as_str(), "of another list"),
         ("/events", good, "of another list"),
         ("/events", cut, "cut short"),
@@ -170,8 +231,16 @@ fn lists(world: &World) -> Vec<Case> {
         let what = format!("GET {list:.20} with a token {what}");
         cases.push(case(what, request, 400, "PAGE_TOKEN_INVALID", "page_token"));
     }
-    let request = world.api.request(Method::GET, &format!("/v1/keys?page_token={good}"));
-    cases.push(case("a foreign token for keys", request, 400, "PAGE_TOKEN_INVALID", "page_token"));
+    let request = world
+        .api
+        .request(Method::GET, &format!("/v1/keys?page_token={good}"));
+    cases.push(case(
+        "a foreign token for keys",
+        request,
+        400,
+        "PAGE_TOKEN_INVALID",
+        "page_token",
+    ));
     let parameters = [
         ("/endpoints?page_size=ten", "page_size"),
         ("/endpoints?page_size=-1", "page_size"),
@@ -186,105 +255,26 @@ fn lists(world: &World) -> Vec<Case> {
     ];
     for (path, field) in parameters {
         let request = world.call(Method::GET, path);
-        cases.push(case(format!("GET {path}"), request, 400, "REQUEST_MALFORMED", field));
+        cases.push(case(
+            format!("GET {path}"),
+            request,
+            400,
+            "REQUEST_MALFORMED",
+            field,
+        ));
     }
-    for (query, field) in [("status=lost", "status"), ("after=2026-02-30T00:00:00Z", "after")] {
+    for (query, field) in [
+        ("status=lost", "status"),
+        ("after=2026-02-30T00:00:00Z", "after"),
+    ] {
         let request = world.call(Method::GET, &format!("{attempts}?{query}"));
-        cases.push(case(format!("attempts by {query}"), request, 400, "REQUEST_MALFORMED", field));
-    }
-    cases
-}
-
-/// Both a look and a publication, by whoever shows this.
-fn with_header(world: &World, value: &str) -> [RequestBuilder; 2] {
-    let event = json!({"type": "message.report", "object": {}});
-    let bare = |method, path: &str| {
-        let mut request = world.call(method, path).build().expect("it is a request");
-        request.headers_mut().remove("authorization");
-        let value = value.parse().expect("it is a header's value");
-        if !std::convert::AsRef::<[u8]>::as_ref(&value).is_empty() {
-            request.headers_mut().insert("authorization", value);
-        }
-        RequestBuilder::from_parts(reqwest::Client::new(), request)
-    };
-    [bare(Method::GET, "/endpoints"), bare(Method::POST, "/events").json(&event)]
-}
-
-fn keys(world: &World) -> Vec<Case> {
-    let keys = &world.keys;
-    let admin = world.api.key();
-    let mut mistyped = keys.reader.clone();
-    let last = mistyped.pop();
-    mistyped.push(if last == Some('0') { '1' } else { '0' });
-    let wrong = [
-        ("no key", String::new()),
-        ("an empty key", "Bearer ".to_owned()),
-        ("no scheme", admin.to_owned()),
-        ("another scheme", format!("Basic {admin}")),
-        ("a key that nobody made", format!("Bearer {}", keys.unknown)),
-        ("a revoked key", format!("Bearer {}", keys.revoked)),
-        ("an expired key", format!("Bearer {}", keys.expired)),
-        ("a mistyped key", format!("Bearer {mistyped}")),
-        ("a key cut short", format!("Bearer {}", &keys.reader[..20])),
-        ("a key in upper case", format!("Bearer {}", keys.reader.to_uppercase())),
-        ("two keys", format!("Bearer {admin}, Bearer {}", keys.reader)),
-        ("a key of one character", "Bearer x".to_owned()),
-        ("a key of 300 characters", format!("Bearer {}", "x".repeat(300))),
-        ("a key with wildcards", "Bearer pr_admin_*_>".to_owned()),
-        ("a key like a path", "Bearer ../../../../etc/passwd".to_owned()),
-    ];
-    let mut cases = Vec::new();
-    for (what, value) in wrong {
-        let [look, publish] = with_header(world, &value);
-        cases.push(case(format!("a look with {what}"), look, 401, "KEY_INVALID", ""));
-        cases.push(case(format!("publishing with {what}"), publish, 401, "KEY_INVALID", ""));
-    }
-    cases
-}
-
-/// Keys that hold, and open other doors.
-fn scopes(world: &World) -> Vec<Case> {
-    let keys = &world.keys;
-    let event = json!({"type": "message.report", "object": {}});
-    let call = |key: &str, method, account: &str, rest: &str| {
-        let path = format!("/v1/accounts/{account}{rest}");
-        world.api.with_key(key).request(method, &path)
-    };
-    let everywhere =
-        |key: &str, method, path: &str| world.api.with_key(key).request(method, path);
-    let endpoint = format!("/endpoints/{}", world.endpoint);
-    let their_event = format!("/events/{}", world.theirs.event);
-    let forbidden = [
-        ("publishing with a reader's key",
-            call(&keys.reader, Method::POST, ACCOUNT, "/events").json(&event)),
-        ("deleting with a reader's key", call(&keys.reader, Method::DELETE, ACCOUNT, &endpoint)),
-        ("a secret with a reader's key",
-            call(&keys.reader, Method::GET, ACCOUNT, &format!("{endpoint}/secret"))),
-        ("a look with a publisher's key", call(&keys.publisher, Method::GET, ACCOUNT, &endpoint)),
-        ("creating with a publisher's key",
-            call(&keys.publisher, Method::POST, ACCOUNT, "/endpoints").json(&json!({}))),
-        ("keys with an account's key", everywhere(&keys.bound, Method::GET, "/v1/keys")),
-        ("a new key with an account's key",
-            everywhere(&keys.bound, Method::POST, "/v1/keys")
-                .json(&json!({"description": "bad input", "scope": "admin"}))),
-        ("a new event type with an account's key",
-            everywhere(&keys.bound, Method::POST, "/v1/event-types").json(&json!({}))),
-    ];
-    let foreign = [
-        ("their endpoints", call(&keys.bound, Method::GET, OTHERS, "/endpoints")),
-        ("their events", call(&keys.bound, Method::GET, OTHERS, "/events")),
-        ("their event", call(&keys.bound, Method::GET, OTHERS, &their_event)),
-        ("publishing for them",
-            call(&keys.bound, Method::POST, OTHERS, "/events").json(&event)),
-        ("an account of nobody", call(&keys.bound, Method::GET, "bad-input-nobody", "/endpoints")),
-    ];
-    let mut cases = Vec::new();
-    for (what, request) in forbidden {
-        cases.push(case(what, request, 403, "SCOPE_INSUFFICIENT", ""));
-    }
-    for (what, request) in foreign {
-        let what = format!("with another account's key: {what}");
-        cases.push(case(what, request, 404, "ACCOUNT_NOT_FOUND", ""));
+        cases.push(case(
+            format!("attempts by {query}"),
+            request,
+            400,
+            "REQUEST_MALFORMED",
+            field,
+        ));
     }
     cases
 }

@@ -40,11 +40,9 @@ impl Stored {
             events.push((account, events_of(api, account).await?));
         }
         let keys = list(api, "/v1/keys", "keys").await?;
-        let mine = |key: &&Value| {
-            key["description"] == KEY || key["account"].as_str().is_some_and(is_mine)
-        };
+        let mine = |key: &&Value| key["description"] == KEY || key["account"] == ACCOUNT;
         let event_types = list(api, "/v1/event-types", "event_types").await?;
-        let mine_too = |kind: &&Value| kind["name"].as_str().is_some_and(is_mine);
+        let mine_too = |kind: &&Value| kind["name"].as_str().is_some_and(is_bad);
         let paths = ["own", "own-2", "their", "their-2", "never"];
         Ok(Self {
             endpoints,
@@ -56,26 +54,36 @@ impl Stored {
                 .filter(mine_too)
                 .map(Value::to_string)
                 .collect(),
-            received: paths.map(|path| world.receiver.received(path).len()).iter().sum(),
+            received: paths
+                .map(|path| world.receiver.received(path).len())
+                .iter()
+                .sum(),
         })
     }
 
     /// Compares with what is there now, and again behind an event that is
     /// published last, because events are recorded in their own time.
-    pub(super) async fn is_unchanged(self, world: &World) -> Result<()> {
+    pub(super) async fn is_unchanged(&self, world: &World) -> Result<()> {
         let now = Self::read(world).await?;
-        ensure!(now == self, "stored:\n{now:#?}\nbefore:\n{self:#?}");
+        ensure!(now == *self, "stored:\n{now:#?}\nbefore:\n{self:#?}");
         for (account, before) in &self.events {
-            let last = world.api.publish(account, "form.submitted", &json!({})).await?;
+            let last = world
+                .api
+                .publish(account, "form.submitted", &json!({}))
+                .await?;
             let expected: Vec<String> = [&[last.clone()][..], before].concat();
-            let recorded = eventually("the last event is recorded", Duration::from_secs(15), || {
-                let last = last.clone();
-                async move {
-                    let events = events_of(&world.api, account).await?;
-                    ensure!(events.contains(&last), "it is not");
-                    Ok(events)
-                }
-            });
+            let recorded = eventually(
+                "the last event is recorded",
+                Duration::from_secs(15),
+                || {
+                    let last = last.clone();
+                    async move {
+                        let events = events_of(&world.api, account).await?;
+                        ensure!(events.contains(&last), "it is not");
+                        Ok(events)
+                    }
+                },
+            );
             let recorded = recorded.await?;
             ensure!(recorded == expected, "{recorded:?}, before {before:?}");
         }
@@ -83,13 +91,15 @@ impl Stored {
     }
 }
 
-fn is_mine(name: &str) -> bool {
-    name.starts_with("bad-input") || name.starts_with("bad_input")
+fn is_bad(event_type: &str) -> bool {
+    event_type.starts_with("bad_input")
 }
 
 async fn events_of(api: &Api, account: &str) -> Result<Vec<String>> {
     let events = list(api, &format!("/v1/accounts/{account}/events"), "events").await?;
-    let ids = events.iter().map(|event| event["id"].as_str().map(str::to_owned));
+    let ids = events
+        .iter()
+        .map(|event| event["id"].as_str().map(str::to_owned));
     ids.collect::<Option<_>>().context("events have ids")
 }
 
@@ -97,9 +107,14 @@ async fn events_of(api: &Api, account: &str) -> Result<Vec<String>> {
 async fn list(api: &Api, path: &str, name: &str) -> Result<Vec<Value>> {
     let (mut items, mut token) = (Vec::new(), String::new());
     loop {
-        let page = api.get(&format!("{path}?page_size=100&page_token={token}")).await?;
+        let page = api
+            .get(&format!("{path}?page_size=100&page_token={token}"))
+            .await?;
         items.extend(page[name].as_array().context("a list")?.iter().cloned());
-        token = page["next_page_token"].as_str().context("a token")?.to_owned();
+        token = page["next_page_token"]
+            .as_str()
+            .context("a token")?
+            .to_owned();
         if token.is_empty() {
             return Ok(items);
         }

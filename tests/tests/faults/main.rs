@@ -1,0 +1,40 @@
+//! What a deployment lives through: processes killed, nats-server away, the
+//! database away. Each scenario has a deployment of its own.
+
+#![expect(clippy::print_stdout, reason = "figures for whoever reads the test's output")]
+
+mod chaos;
+mod outages;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use harness::deployment::Mode;
+use harness::suite::{Scenario, runtime, trial};
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One at a time: each wants the whole machine, and its own peace.
+    arguments.test_threads = Some(1);
+    let runtime = runtime();
+    let mut trials = Vec::new();
+    for mode in [Mode::Standalone, Mode::Processes] {
+        trials.extend(in_mode(&runtime, mode, chaos::scenarios()));
+        trials.extend(in_mode(&runtime, mode, outages::in_both_modes()));
+    }
+    trials.extend(in_mode(
+        &runtime,
+        Mode::Processes,
+        outages::with_processes(),
+    ));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn in_mode(runtime: &Arc<Runtime>, mode: Mode, scenarios: Vec<Scenario<Mode>>) -> Vec<Trial> {
+    scenarios
+        .into_iter()
+        .map(|scenario| trial(runtime, mode.name(), scenario, move || Ok(mode)))
+        .collect()
+}

@@ -1,0 +1,235 @@
+//! nats-server or the database away for a while.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use harness::api;
+use harness::deployment::{Deployment, Mode};
+use harness::receiver::{Answer, Receiver};
+use harness::suite::Scenario;
+use harness::wait::eventually;
+use proto::v1::PublishEventRequest;
+use reqwest::Method;
+use serde_json::json;
+use tonic::Code;
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// An answer that says no should come quickly.
+const QUICKLY: Duration = Duration::from_secs(6);
+
+pub(crate) fn in_both_modes() -> Vec<Scenario<Mode>> {
+    harness::scenarios![
+        everything_flows_again_after_nats_server_is_killed,
+        deliveries_resume_after_a_restart,
+    ]
+}
+
+pub(crate) fn with_processes() -> Vec<Scenario<Mode>> {
+    harness::scenarios![
+        nats_server_may_be_away_for_a_minute,
+        the_database_may_be_away
+    ]
+}
+
+async fn everything_flows_again_after_nats_server_is_killed(mode: Mode) -> Result<()> {
+    let settings = [
+        ("POSTRIDER_RETRY_SCHEDULE", "2s,2s"),
+        ("POSTRIDER_DELIVERY_TIMEOUT", "3s"),
+    ];
+    let deployment = Deployment::start(mode, &settings).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    receiver.script("hook", [Answer::status(500), Answer::status(200)]);
+    api.endpoint("flows", &receiver.url("hook"), &["message.report"])
+        .await?;
+    let waiting = api
+        .publish("flows", "message.report", &json!({"n": 1}))
+        .await?;
+    receiver.wait_for("hook", 1, LIMIT).await?;
+    deployment.kill_nats().await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    deployment.start_nats().await?;
+    deployment.ready(LIMIT).await?;
+    let received = receiver.wait_for("hook", 2, LIMIT).await?;
+    ensure!(
+        received[1].header("webhook-id") == waiting,
+        "the retry survived"
+    );
+    let event = eventually("publishing works again", LIMIT, || {
+        let object = json!({"n": 2});
+        let api = api.clone();
+        async move { api.publish("flows", "message.report", &object).await }
+    })
+    .await?;
+    let received = receiver.wait_for("hook", 3, LIMIT).await?;
+    ensure!(
+        received[2].header("webhook-id") == event,
+        "the new event arrived"
+    );
+    deployment.all_running()
+}
+
+/// Within 5 s of the kill and restart, or of the retry's own time.
+async fn deliveries_resume_after_a_restart(mode: Mode) -> Result<()> {
+    let settings = [
+        ("POSTRIDER_RETRY_SCHEDULE", "1s,1s"),
+        ("POSTRIDER_DELIVERY_TIMEOUT", "3s"),
+    ];
+    let deployment = Deployment::start(mode, &settings).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let victim = if mode == Mode::Standalone {
+        "standalone"
+    } else {
+        "dispatcher"
+    };
+    receiver.script("hook", [Answer::status(500), Answer::status(200)]);
+    api.endpoint("resume", &receiver.url("hook"), &["message.report"])
+        .await?;
+    api.publish("resume", "message.report", &json!({})).await?;
+    receiver.wait_for("hook", 1, LIMIT).await?;
+    let path = "/v1/accounts/resume/events";
+    eventually("the first attempt is recorded", LIMIT, || async {
+        let events = api.get(path).await?;
+        ensure!(
+            events["events"][0]["deliveries"][0]["attempts"] == 1,
+            "{events}"
+        );
+        Ok(())
+    })
+    .await?;
+    deployment.kill(victim)?;
+    // The retry comes due meanwhile.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let restarted = Instant::now();
+    deployment.start_process(victim).await?;
+    receiver.wait_for("hook", 2, LIMIT).await?;
+    let waited = restarted.elapsed();
+    println!(
+        "{}: deliveries resumed {:.1} s after the restart",
+        mode.name(),
+        waited.as_secs_f64()
+    );
+    ensure!(
+        waited < Duration::from_secs(6),
+        "deliveries resumed after {waited:?}"
+    );
+    Ok(())
+}
+
+async fn nats_server_may_be_away_for_a_minute(mode: Mode) -> Result<()> {
+    let settings = [
+        ("POSTRIDER_RETRY_SCHEDULE", "5s,5s"),
+        ("POSTRIDER_DELIVERY_TIMEOUT", "3s"),
+    ];
+    let deployment = Deployment::start(mode, &settings).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    receiver.script("hook", [Answer::status(500), Answer::status(200)]);
+    let endpoint = api
+        .endpoint("away", &receiver.url("hook"), &["message.report"])
+        .await?;
+    let waiting = api.publish("away", "message.report", &json!({})).await?;
+    receiver.wait_for("hook", 1, LIMIT).await?;
+    deployment.kill_nats().await?;
+    let away = Instant::now();
+    let mut client = api::ingest(&deployment.grpc("ingest"), api.key()).await?;
+    let mut slowest = Duration::ZERO;
+    while away.elapsed() < Duration::from_secs(60) {
+        let request = PublishEventRequest {
+            account: "away".into(),
+            r#type: "message.report".into(),
+            object: "{}".into(),
+            ..PublishEventRequest::default()
+        };
+        let asked = Instant::now();
+        let status = client
+            .publish_event(request)
+            .await
+            .err()
+            .context("it cannot be stored")?;
+        ensure!(status.code() == Code::Unavailable, "{status:?}");
+        slowest = slowest.max(asked.elapsed());
+        let asked = Instant::now();
+        let body = json!({"type": "message.report", "object": {}});
+        let problem = api.post(503, "/v1/accounts/away/events", &body).await?;
+        ensure!(problem["code"] == "BROKER_UNAVAILABLE", "{problem}");
+        let path = format!("/v1/accounts/away/endpoints/{endpoint}");
+        let body = json!({"description": "changed meanwhile"});
+        let problem = api.expect(503, Method::PATCH, &path, Some(&body)).await?;
+        ensure!(problem["code"] == "BROKER_UNAVAILABLE", "{problem}");
+        slowest = slowest.max(asked.elapsed());
+        deployment.all_running()?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    println!(
+        "nats-server away: the slowest refusal took {:.2} s",
+        slowest.as_secs_f64()
+    );
+    ensure!(slowest < QUICKLY, "a refusal took {slowest:?}");
+    deployment.start_nats().await?;
+    deployment.ready(LIMIT).await?;
+    let received = receiver.wait_for("hook", 2, LIMIT).await?;
+    ensure!(
+        received[1].header("webhook-id") == waiting,
+        "the retry survived"
+    );
+    let event = api
+        .publish("away", "message.report", &json!({"n": 2}))
+        .await?;
+    let received = receiver.wait_for("hook", 3, LIMIT).await?;
+    ensure!(
+        received[2].header("webhook-id") == event,
+        "only what was accepted arrives"
+    );
+    let shown = api
+        .get(&format!("/v1/accounts/away/endpoints/{endpoint}"))
+        .await?;
+    ensure!(
+        shown["description"] == "a test",
+        "what was refused was not stored: {shown}"
+    );
+    deployment.all_running()
+}
+
+async fn the_database_may_be_away(mode: Mode) -> Result<()> {
+    let deployment = Deployment::start(mode, &[("POSTRIDER_RETRY_SCHEDULE", "1s,1s")]).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    receiver.script("hook", [Answer::status(500), Answer::status(200)]);
+    let endpoint = api
+        .endpoint("no-database", &receiver.url("hook"), &["message.report"])
+        .await?;
+    deployment.stop_database().await?;
+    let mut events = Vec::new();
+    for n in 0..100 {
+        events.push(
+            api.publish("no-database", "message.report", &json!({"n": n}))
+                .await?,
+        );
+    }
+    // The first one needed a retry.
+    receiver.wait_for("hook", 101, LIMIT).await?;
+    let path = "/v1/accounts/no-database/endpoints";
+    let body = json!({"url": "https://example.com", "description": "d", "event_types": ["message.report"]});
+    let problem = api.post(503, path, &body).await?;
+    ensure!(problem["code"] == "DATABASE_UNAVAILABLE", "{problem}");
+    let problem = api
+        .expect(503, Method::GET, "/v1/accounts/no-database/events", None)
+        .await?;
+    ensure!(problem["code"] == "DATABASE_UNAVAILABLE", "{problem}");
+    deployment.all_running()?;
+    deployment.start_database().await?;
+    let stats = format!("{path}/{endpoint}/stats");
+    eventually("history has caught up", Duration::from_secs(60), || async {
+        let stats = api.get(&stats).await?;
+        ensure!(
+            stats["successful"] == 100 && stats["total_messages"] == 100,
+            "{stats}"
+        );
+        Ok(())
+    })
+    .await?;
+    deployment.ready(LIMIT).await?;
+    deployment.all_running()
+}
