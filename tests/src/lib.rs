@@ -21,6 +21,8 @@ pub mod wait;
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+
 /// The root of the source tree.
 #[must_use]
 pub fn repository() -> PathBuf {
@@ -28,4 +30,21 @@ pub fn repository() -> PathBuf {
         .parent()
         .expect("the tests live in a folder of the repository")
         .to_owned()
+}
+
+/// The fenced block of the README that stands behind `<!-- mark -->`.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn readme_block(mark: &str) -> Result<String> {
+    let readme = std::fs::read_to_string(repository().join("README.md"))?;
+    let comment = format!("<!-- {mark} -->");
+    let behind = readme.split_once(&comment).map(|(_, behind)| behind);
+    let fenced = behind.and_then(|behind| behind.split_once("```"));
+    // The rest of the fence's line names the language.
+    let code = fenced.and_then(|(_, fenced)| fenced.split_once('\n'));
+    let code = code.and_then(|(_, code)| code.split_once("\n```"));
+    let (code, _) = code.with_context(|| format!("README.md has no block marked {comment}"))?;
+    Ok(code.to_owned())
 }

@@ -1,7 +1,10 @@
 //! What a deployment lives through: processes killed, nats-server away, the
 //! database away. Each scenario has a deployment of its own.
 
-#![expect(clippy::print_stdout, reason = "figures for whoever reads the test's output")]
+#![expect(
+    clippy::print_stdout,
+    reason = "figures for whoever reads the test's output"
+)]
 
 mod chaos;
 mod outages;

@@ -9,6 +9,7 @@ mod endpoints;
 mod history;
 mod keys;
 mod publish;
+mod readme;
 mod reflection;
 mod retry;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             scenarios.extend(history::scenarios());
             scenarios.extend(keys::scenarios());
             scenarios.extend(publish::scenarios());
+            scenarios.extend(readme::scenarios());
             scenarios.extend(reflection::scenarios());
             scenarios.extend(retry::scenarios());
             scenarios

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use harness::ports::free_port;
 use harness::process::Process;
 use harness::wait::eventually;
@@ -50,9 +50,8 @@ impl Server {
         let dir = tempfile::tempdir()?;
         let ending = language.ending();
         let verifier = format!("verify.{ending}");
-        let readme = std::fs::read_to_string(harness::repository().join("README.md"))
-            .context("README.md has the verifiers")?;
-        std::fs::write(dir.path().join(&verifier), block(&readme, &verifier)?)?;
+        let code = harness::readme_block(&format!("file: {verifier}"))?;
+        std::fs::write(dir.path().join(&verifier), code)?;
         let script = dir.path().join(format!("receiver.{ending}"));
         std::fs::copy(customers().join(format!("receiver.{ending}")), &script)?;
         Self::start(language, &script, port, secret, dir).await
@@ -124,21 +123,4 @@ impl Server {
 
 fn customers() -> std::path::PathBuf {
     harness::repository().join("tests/customers")
-}
-
-/// The fenced block of the README that stands behind `<!-- file: name -->`.
-fn block<'a>(readme: &'a str, name: &str) -> Result<&'a str> {
-    let mark = format!("<!-- file: {name} -->");
-    let Some((_, behind)) = readme.split_once(&mark) else {
-        bail!("README.md has no block marked {mark}");
-    };
-    let (_, code) = behind
-        .split_once("```")
-        .context("a fence behind the mark")?;
-    // The rest of the line names the language.
-    let (_, code) = code.split_once('\n').context("code behind the fence")?;
-    let (code, _) = code
-        .split_once("\n```")
-        .context("a fence behind the code")?;
-    Ok(code)
 }
