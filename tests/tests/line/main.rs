@@ -8,6 +8,7 @@ mod delivery;
 mod endpoints;
 mod history;
 mod keys;
+mod openapi;
 mod publish;
 mod readme;
 mod reflection;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             scenarios.extend(endpoints::scenarios());
             scenarios.extend(history::scenarios());
             scenarios.extend(keys::scenarios());
+            scenarios.extend(openapi::scenarios());
             scenarios.extend(publish::scenarios());
             scenarios.extend(readme::scenarios());
             scenarios.extend(reflection::scenarios());
