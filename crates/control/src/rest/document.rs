@@ -73,6 +73,9 @@ fn add_path_parameters(operation: &mut Operation, path: &str) {
         .skip(1)
         .filter_map(|rest| rest.split('}').next());
     for name in names {
+        // An extractor may have told of it, without words.
+        let parameters = operation.parameters.get_or_insert_default();
+        parameters.retain(|one| !matches!(one, RefOr::T(one) if one.name == name));
         let description = match name {
             "account" => "The customer: 1 to 64 of A-Z, a-z, 0-9, _ and -.",
             _ => "The id, as an answer of this API gave it.",
@@ -84,10 +87,7 @@ fn add_path_parameters(operation: &mut Operation, path: &str) {
             .description(Some(description))
             .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
             .build();
-        operation
-            .parameters
-            .get_or_insert_default()
-            .push(RefOr::T(parameter));
+        parameters.push(RefOr::T(parameter));
     }
 }
 
