@@ -2,6 +2,7 @@
 //! routes makes both.
 
 mod attempts;
+mod bodies;
 mod document;
 mod endpoints;
 mod event_types;

@@ -7,22 +7,12 @@ use domain::key::Need;
 use proto::status::to_problem;
 use proto::v1::{GetAttemptRequest, ListAttemptsRequest};
 
+use super::bodies::{AttemptQuery, SpanQuery};
 use super::endpoints::endpoint_id;
 use super::problem::Answer;
-use super::request::{PageQuery, Query, Scope, SpanQuery};
+use super::request::{PageQuery, Query, Scope};
 use super::shapes::{AttemptDetail, Attempts};
 use crate::core::Control;
-
-/// Which attempts.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "read one by one; this describes them")]
-pub(super) struct AttemptQuery {
-    /// `succeeded` or `failed`.
-    status: Option<String>,
-    event_type: Option<String>,
-    event_id: Option<String>,
-}
 
 /// Lists the attempts of an endpoint
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints/{id}/attempts", tag = "history",

@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::bodies::{CreateEndpoint, RegenerateSecret, SendTestEvent, SpanQuery, UpdateEndpoint};
 use super::fields::{Fields, invalid};
 use super::problem::Answer;
-use super::request::{Body, PageQuery, Query, Scope, SpanQuery};
+use super::request::{Body, PageQuery, Query, Scope};
 use super::shapes::{Endpoint, Endpoints, Stats};
 use crate::core::{Control, EndpointChange, NewEndpoint, endpoint_not_found};
 
@@ -25,36 +26,6 @@ const DESCRIPTION: &str = "a text of 1 to 256 characters";
 const EVENT_TYPES: &str = "a list of names of event types";
 const RATE_LIMIT: &str = "a whole number from 1 to 10000, or null";
 const GRACE: &str = "a whole number of seconds, 0 to 604800";
-
-/// An endpoint to be.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct CreateEndpoint {
-    /// https, a public host, at most 2,048 characters.
-    url: String,
-    #[schema(min_length = 1, max_length = 256)]
-    description: String,
-    #[schema(min_items = 1)]
-    event_types: Vec<String>,
-    /// Deliveries a second; null or absent: no limit.
-    #[schema(minimum = 1, maximum = 10_000)]
-    rate_limit: Option<u32>,
-}
-
-/// What is to change; absent is left as it is.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct UpdateEndpoint {
-    #[schema(nullable = false)]
-    url: Option<String>,
-    #[schema(nullable = false)]
-    description: Option<String>,
-    #[schema(nullable = false)]
-    event_types: Option<Vec<String>>,
-    /// Null removes the limit.
-    #[schema(minimum = 1, maximum = 10_000)]
-    rate_limit: Option<u32>,
-}
 
 /// An id that is no id belongs to nothing.
 pub(super) fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
@@ -195,16 +166,6 @@ pub(super) async fn secret(State(control): State<Control>, scope: Scope) -> Answ
     Ok(Json(Secret { secret }))
 }
 
-/// How the old secret goes.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct RegenerateSecret {
-    /// For this long the header webhook-signature carries the old secret's
-    /// signature too; X-Webhook-Signature uses the new one at once.
-    #[schema(minimum = 0, maximum = 604_800, default = 0)]
-    grace_period_seconds: Option<u32>,
-}
-
 /// Makes a new signing secret
 ///
 /// The old one is invalid at once, unless a grace period is given: then
@@ -231,16 +192,6 @@ pub(super) async fn regenerate_secret(
         .regenerate_secret(&scope.identity, &scope.account, id, grace)
         .await?;
     Ok(Json(Secret { secret }))
-}
-
-/// What to send.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct SendTestEvent {
-    event_type: String,
-    /// The catalogue's example unless given.
-    #[schema(value_type = Option<Object>, nullable = false)]
-    object: Option<Value>,
 }
 
 /// What was sent.

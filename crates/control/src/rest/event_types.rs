@@ -4,30 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::key::Need;
-use serde_json::Value;
-use utoipa::ToSchema;
 
+use super::bodies::CreateEventType;
 use super::fields::{Fields, invalid};
 use super::problem::Answer;
 use super::request::{Body, Caller, PageQuery, Query};
 use super::shapes::{EventType, EventTypes};
 use crate::core::{Control, NewEventType};
-
-/// An event type to be.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct CreateEventType {
-    /// Parts of a-z, 0-9 and _ joined by dots.
-    name: String,
-    #[schema(min_length = 1, max_length = 256)]
-    description: String,
-    /// JSON Schema of `data.object`; it documents and is not enforced.
-    #[schema(value_type = Object)]
-    schema: Value,
-    /// A lifelike `data.object`, sent by test events.
-    #[schema(value_type = Object)]
-    example: Value,
-}
 
 /// Lists the event types
 #[utoipa::path(get, path = "/v1/event-types", tag = "event types",

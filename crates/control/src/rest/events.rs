@@ -1,7 +1,5 @@
 //! Events: published and looked up.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -12,48 +10,20 @@ use futures::future::join_all;
 use proto::status::to_problem;
 use proto::v1::{GetEventRequest, ListEventsRequest, PublishEventRequest, ResendEventRequest};
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use utoipa::ToSchema;
 
+use super::bodies::{EventQuery, PublishEvent, PublishEvents, ResendEvent, SpanQuery};
 use super::fields::{Fields, invalid};
 use super::problem::{Answer, ProblemDocument};
-use super::request::{Body, MAX_BATCH_BYTES, PageQuery, Query, Scope, SpanQuery};
+use super::request::{Body, MAX_BATCH_BYTES, PageQuery, Query, Scope};
 use super::shapes::{Event, Events};
 use crate::core::Control;
 
 /// Events of a batch.
 const MAX_BATCH: usize = 1_000;
-
-/// An event to be published.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct PublishEvent {
-    /// A registered event type.
-    r#type: String,
-    /// Travels byte for byte; at most 256 KiB and 128 levels.
-    #[schema(value_type = Object)]
-    object: Value,
-    /// Makes a repeat safe; so does the header `Idempotency-Key`.
-    #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$", nullable = false)]
-    id: Option<String>,
-    /// At most 16.
-    #[schema(nullable = false)]
-    tags: Option<BTreeMap<String, String>>,
-    /// False marks a sample.
-    #[schema(default = true, nullable = false)]
-    live_mode: Option<bool>,
-}
-
-/// Events to be published.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct PublishEvents {
-    #[schema(min_items = 1, max_items = 1_000)]
-    events: Vec<PublishEvent>,
-}
 
 /// An accepted event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -209,14 +179,6 @@ async fn send(
     })
 }
 
-/// Which events.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "read one by one; this describes them")]
-pub(super) struct EventQuery {
-    event_type: Option<String>,
-}
-
 /// Lists the events
 #[utoipa::path(get, path = "/v1/accounts/{account}/events", tag = "history",
     operation_id = "listEvents", params(EventQuery, SpanQuery, PageQuery),
@@ -260,13 +222,6 @@ pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<
     let event = control.history().get_event(request).await;
     let event = event.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
     Ok(Json(event.into_inner().into()))
-}
-
-/// Where to send it again.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct ResendEvent {
-    endpoint_id: String,
 }
 
 /// What will be sent.

@@ -8,25 +8,12 @@ use domain::key::Need;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bodies::CreateKey;
 use super::fields::{Fields, invalid};
 use super::problem::Answer;
 use super::request::{Body, Caller, PageQuery, Query};
 use super::shapes::Keys;
 use crate::core::{Control, NewKey};
-
-/// A key to be.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "read field by field; this describes it")]
-pub(super) struct CreateKey {
-    #[schema(min_length = 1, max_length = 256)]
-    description: String,
-    /// `admin`, `publish` or `read`.
-    scope: String,
-    /// Null or absent: all accounts.
-    account: Option<String>,
-    /// RFC 3339; null or absent: never.
-    expires_at: Option<String>,
-}
 
 /// A key, shown this once.
 #[derive(Debug, Serialize, ToSchema)]

@@ -85,17 +85,6 @@ pub(super) struct PageQuery {
     pub(super) page_token: Option<String>,
 }
 
-/// A span of time.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "read one by one; this describes them")]
-pub(super) struct SpanQuery {
-    /// At or after this instant (RFC 3339).
-    pub(super) after: Option<String>,
-    /// Before this instant (RFC 3339).
-    pub(super) before: Option<String>,
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Refusal;
 
