@@ -140,7 +140,7 @@ impl Item for Record {
         };
         ITEM_BYTES
             + match &self.outcome {
-                Outcome::Ended { .. } => 0,
+                Outcome::Ended { .. } | Outcome::Deferred { .. } => 0,
                 Outcome::Attempt(attempt) => {
                     attempt.response_body.len()
                         + attempt.url.len()

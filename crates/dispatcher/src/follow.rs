@@ -40,6 +40,9 @@ impl Following {
                 next = follower.next() => next,
             };
             for record in &records {
+                if matches!(record.outcome, Outcome::Deferred { .. }) {
+                    continue;
+                }
                 let key = (record.delivery_id, record.attempt_number);
                 self.settled.note(key, settlement(record), now());
             }
@@ -70,7 +73,7 @@ impl Following {
 pub(crate) fn settlement(record: &Record) -> Settlement {
     let next_attempt_at = match &record.outcome {
         Outcome::Attempt(attempt) => attempt.next_attempt_at,
-        Outcome::Ended { .. } => None,
+        Outcome::Ended { .. } | Outcome::Deferred { .. } => None,
     };
     Settlement { next_attempt_at }
 }

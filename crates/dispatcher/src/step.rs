@@ -78,7 +78,7 @@ pub(crate) fn stripped(record: Record) -> Record {
             response_truncated: true,
             ..*attempt
         })),
-        ended @ Outcome::Ended { .. } => ended,
+        small @ (Outcome::Ended { .. } | Outcome::Deferred { .. }) => small,
     };
     Record { outcome, ..record }
 }

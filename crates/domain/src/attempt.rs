@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::delivery::words;
 use crate::{
-    AccountId, AttemptId, Cause, DeliveryId, DeliveryState, EndedReason, EndpointId, EventId,
-    EventType, Timestamp, TraceContext,
+    AccountId, AttemptId, Cause, DeferralReason, DeliveryId, DeliveryState, EndedReason,
+    EndpointId, EventId, EventType, Timestamp, TraceContext,
 };
 
 /// This much of a response body is kept, 64 KiB.
@@ -77,6 +77,12 @@ pub enum Outcome {
         reason: EndedReason,
         at: Timestamp,
     },
+    /// The attempt is due and waits; that spends no attempt and no retry.
+    Deferred {
+        reason: DeferralReason,
+        /// When it is expected to be made; `None` if that cannot be told.
+        until: Option<Timestamp>,
+    },
 }
 
 impl Outcome {
@@ -85,6 +91,7 @@ impl Outcome {
     pub fn delivery_state(&self) -> DeliveryState {
         match self {
             Self::Ended { state, .. } => *state,
+            Self::Deferred { .. } => DeliveryState::Pending,
             Self::Attempt(attempt) if attempt.failure.is_none() => DeliveryState::Succeeded,
             Self::Attempt(attempt) if attempt.next_attempt_at.is_some() => DeliveryState::Pending,
             Self::Attempt(_) => DeliveryState::Failed,

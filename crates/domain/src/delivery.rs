@@ -95,6 +95,14 @@ words! {
         /// The event's body is no longer kept.
         BodyExpired "body_expired",
     }
+
+    /// Why an attempt waits though it is due.
+    DeferralReason {
+        /// The endpoint's rate limit, or its limit on POSTs at once.
+        Throttled "throttled",
+        /// The endpoint has failed so often that only probes are sent.
+        Paused "paused",
+    }
 }
 
 /// A delivery that fan-out decided on.

@@ -32,8 +32,8 @@ pub mod vault;
 pub use account::AccountId;
 pub use attempt::{Attempt, Failure, FailureClass, Outcome, Record};
 pub use delivery::{
-    Cause, Content, Delivery, DeliveryEvent, DeliveryState, EndedReason, NotSentReason, Plan,
-    PlannedDelivery,
+    Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryState, EndedReason,
+    NotSentReason, Plan, PlannedDelivery,
 };
 pub use egress::EndpointUrl;
 pub use endpoint::Endpoint;

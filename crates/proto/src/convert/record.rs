@@ -22,6 +22,10 @@ impl From<&Record> for pipeline::Record {
                 reason: pipeline::EndedReason::from(*reason).into(),
                 ended_at_ms: at.unix_millis(),
             }),
+            Outcome::Deferred { reason, until } => WireOutcome::Deferred(pipeline::Deferred {
+                reason: pipeline::DeferralReason::from(*reason).into(),
+                until_ms: optional_millis(*until),
+            }),
         };
         Self {
             delivery_id: bytes(record.delivery_id.as_bytes()),
@@ -58,6 +62,10 @@ impl TryFrom<pipeline::Record> for Record {
                     state: state_ended(ended.state())?,
                     reason: ended.reason().try_into()?,
                     at: at(ended.ended_at_ms),
+                },
+                WireOutcome::Deferred(deferred) => Outcome::Deferred {
+                    reason: deferred.reason().try_into()?,
+                    until: optional_at(deferred.until_ms),
                 },
             },
         })
@@ -139,7 +147,9 @@ fn headers(headers: Vec<pipeline::Header>) -> Vec<(String, Bytes)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use domain::{AccountId, Cause, DeliveryState, EndedReason, EventType, TraceContext};
+    use domain::{
+        AccountId, Cause, DeferralReason, DeliveryState, EndedReason, EventType, TraceContext,
+    };
 
     use super::*;
 
@@ -191,8 +201,12 @@ mod tests {
             reason: EndedReason::EndpointDisabled,
             at: at(9),
         };
+        let deferred = Outcome::Deferred {
+            reason: DeferralReason::Throttled,
+            until: Some(at(7)),
+        };
         let attempts = [attempt, unanswered, succeeded].map(|a| Outcome::Attempt(Box::new(a)));
-        for outcome in attempts.into_iter().chain([ended]) {
+        for outcome in attempts.into_iter().chain([ended, deferred]) {
             let record = record(outcome);
             assert_eq!(
                 Record::try_from(pipeline::Record::from(&record)),

@@ -2,7 +2,7 @@
 
 use domain::attempt::FailureClass;
 use domain::key::Scope;
-use domain::{Cause, DeliveryState, EndedReason, NotSentReason};
+use domain::{Cause, DeferralReason, DeliveryState, EndedReason, NotSentReason};
 
 use crate::{DecodeError, pipeline};
 
@@ -37,6 +37,9 @@ pairs! {
     }
     EndedReason EndedReason "reason" {
         EndpointDisabled EndpointDisabled, EndpointDeleted EndpointDeleted, BodyExpired BodyExpired,
+    }
+    DeferralReason DeferralReason "reason" {
+        Throttled Throttled, Paused Paused,
     }
     FailureClass FailureClass "failure_class" {
         Dns Dns, Connect Connect, Tls Tls, Timeout Timeout, EgressDenied EgressDenied,

@@ -46,6 +46,12 @@ impl Standing {
                 after.next_attempt_at = None;
                 after.reason = reason.as_str();
             }
+            // It waits for an attempt that has been made since.
+            Outcome::Deferred { .. } if number <= self.last_number => {}
+            Outcome::Deferred { reason, until } => {
+                after.next_attempt_at = *until;
+                after.reason = reason.as_str();
+            }
         }
         after
     }
@@ -93,7 +99,7 @@ mod tests {
 
     use bytes::Bytes;
     use domain::attempt::Failure;
-    use domain::{Attempt, AttemptId, EndedReason, FailureClass, TraceContext};
+    use domain::{Attempt, AttemptId, DeferralReason, EndedReason, FailureClass, TraceContext};
 
     use super::*;
 
@@ -146,6 +152,28 @@ mod tests {
         }
         let late = NEW.after(2, &outcomes[1].1).after(1, &outcomes[0].1);
         assert_eq!(late.next_attempt_at, Some(Timestamp::from_unix_millis(20)));
+    }
+
+    #[test]
+    fn a_deferral_tells_until_when_and_gives_way_to_its_attempt() {
+        let until = Timestamp::from_unix_millis(30);
+        let deferred = Outcome::Deferred {
+            reason: DeferralReason::Throttled,
+            until: Some(until),
+        };
+        let waiting = NEW.after(1, &attempt(true, Some(10))).after(2, &deferred);
+        assert_eq!(
+            (waiting.reason, waiting.next_attempt_at),
+            ("throttled", Some(until))
+        );
+        assert_eq!(waiting.attempts, 1);
+        let made = attempt(true, Some(40));
+        assert_eq!(
+            waiting.after(2, &made),
+            NEW.after(1, &attempt(true, Some(10))).after(2, &made)
+        );
+        let late = NEW.after(2, &made).after(2, &deferred);
+        assert_eq!(late, NEW.after(2, &made));
     }
 
     #[test]

@@ -53,6 +53,8 @@ impl StandingRow {
             // Written again only when it changes.
             reason: match self.reason.as_str() {
                 "retrying" => "retrying",
+                "throttled" => "throttled",
+                "paused" => "paused",
                 _ => "",
             },
             attempts: self.attempts,
