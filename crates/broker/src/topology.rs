@@ -69,6 +69,7 @@ pub(crate) fn retries_of_endpoint(partition: Partition, endpoint: EndpointId) ->
 }
 
 pub(crate) const DISABLE_ENDPOINT_SUBJECT: &str = "command.disable_endpoint";
+pub(crate) const RAISE_EVENT_SUBJECT: &str = "command.raise_event";
 
 /// The streams as they should be.
 fn streams(settings: &Settings) -> [Config; 6] {
