@@ -5,11 +5,14 @@
 //! - words: [`account`], [`event_type`], [`id`], [`timestamp`], [`trace`]
 //! - an event: [`event`], [`json`], [`envelope`], [`catalogue`]
 //! - an endpoint: [`endpoint`], [`egress`], [`signature`], [`vault`]
-//! - a delivery: [`delivery`], [`attempt`], [`retry`], [`partition`]
+//! - a delivery: [`delivery`], [`attempt`], [`retry`]
+//! - when it is its turn: [`pace`], [`breaker`], [`share`]
+//! - who sees to it: [`partition`], [`rendezvous`]
 //! - the public API: [`problem`], [`key`], [`page`]
 
 pub mod account;
 pub mod attempt;
+pub mod breaker;
 pub mod catalogue;
 pub mod delivery;
 pub mod egress;
@@ -20,10 +23,13 @@ pub mod event_type;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod pace;
 pub mod page;
 pub mod partition;
 pub mod problem;
+pub mod rendezvous;
 pub mod retry;
+pub mod share;
 pub mod signature;
 pub mod timestamp;
 pub mod trace;
