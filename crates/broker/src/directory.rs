@@ -68,7 +68,7 @@ impl Bucket {
 }
 
 /// What an entry says: `None` if it was deleted.
-fn value_of(headers: Option<&HeaderMap>, payload: Bytes) -> Option<Bytes> {
+pub(crate) fn value_of(headers: Option<&HeaderMap>, payload: Bytes) -> Option<Bytes> {
     let operation = headers.and_then(|headers| headers.get("KV-Operation"));
     operation.is_none().then_some(payload)
 }
@@ -156,6 +156,7 @@ async fn follow(
             subject,
             headers,
             payload,
+            ..
         } = followed;
         if let Some(key) = bucket.key(&subject) {
             apply(Entry {

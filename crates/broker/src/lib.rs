@@ -7,6 +7,7 @@
 //! - [`list`]: lists of deliveries, plans and records
 //! - [`consume`]: durable consumers that outlive any outage
 //! - [`follow`]: reading a stream from some point on, for ever
+//! - [`lease`]: which dispatcher owns which partition
 //! - [`directory`]: endpoints, keys and event types, as every role sees them
 
 mod connection;
@@ -15,8 +16,10 @@ pub mod directory;
 mod error;
 mod events;
 pub mod follow;
+pub mod lease;
 pub mod list;
 mod schedule;
+mod subjects;
 pub mod topology;
 
 pub use connection::{Broker, ConnectOptions};
@@ -25,4 +28,5 @@ pub use directory::{EndpointDirectory, EventTypeDirectory, KeyDirectory};
 pub use error::{Error, Lagging};
 pub use events::Publication;
 pub use follow::RecordFollower;
+pub use lease::{Lease, Leases};
 pub use list::{DeliveryPublisher, PlanPublisher, RecordPublisher};

@@ -18,6 +18,9 @@ pub(crate) const DELIVERIES: &str = "DELIVERIES";
 pub(crate) const RETRIES: &str = "RETRIES";
 pub(crate) const ATTEMPTS: &str = "ATTEMPTS";
 pub(crate) const COMMANDS: &str = "COMMANDS";
+pub(crate) const PARKED: &str = "PARKED";
+/// The stream of the bucket `leases`.
+pub(crate) const LEASES: &str = "KV_leases";
 
 /// Where DELIVERIES keeps the partition count.
 const PARTITIONS_KEY: &str = "postrider-partitions";
@@ -68,11 +71,30 @@ pub(crate) fn retries_of_endpoint(partition: Partition, endpoint: EndpointId) ->
     format!("retry.at.{partition}.{endpoint}.>")
 }
 
+pub(crate) fn park_subject(partition: Partition, endpoint: EndpointId) -> String {
+    format!("park.{partition}.{endpoint}")
+}
+
+/// The endpoints of a partition that have something parked.
+pub(crate) fn parked_of_partition(partition: Partition) -> String {
+    format!("park.{partition}.*")
+}
+
+/// The key `dispatcher.<p>` of the bucket `leases`.
+pub(crate) fn lease_subject(partition: Partition) -> String {
+    format!("$KV.leases.dispatcher.{partition}")
+}
+
+/// The key `member.<id>` of the bucket `leases`; `*` for all of them.
+pub(crate) fn member_subject(id: &str) -> String {
+    format!("$KV.leases.member.{id}")
+}
+
 pub(crate) const DISABLE_ENDPOINT_SUBJECT: &str = "command.disable_endpoint";
 pub(crate) const RAISE_EVENT_SUBJECT: &str = "command.raise_event";
 
 /// The streams as they should be.
-fn streams(settings: &Settings) -> [Config; 6] {
+fn streams(settings: &Settings) -> [Config; 8] {
     let stream = |name: &str, subjects: &[&str]| Config {
         name: name.to_owned(),
         subjects: subjects
@@ -115,6 +137,17 @@ fn streams(settings: &Settings) -> [Config; 6] {
             ..stream(ATTEMPTS, &["attempts.*"])
         },
         work_queue(stream(COMMANDS, &["command.*"])),
+        stream(PARKED, &["park.*.*"]),
+        // A bucket by its names and limits, so that NATS' own tools can read
+        // it; made as a stream because its entries end one by one, without the
+        // markers that the client library would ask for.
+        Config {
+            max_messages_per_subject: 1,
+            allow_message_ttl: true,
+            allow_rollup: true,
+            deny_delete: true,
+            ..stream(LEASES, &["$KV.leases.>"])
+        },
     ]
 }
 
