@@ -1,37 +1,33 @@
 //! Durable consumers that outlive any outage.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod message;
+mod owned;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer as PullConsumer, pull};
-use async_nats::jetstream::message::Acker;
-use async_nats::jetstream::{self, AckKind};
-use bytes::Bytes;
-use domain::{AcceptedEvent, Delivery, Partition, Plan, Record};
+use domain::Partition;
 use futures::StreamExt as _;
-use prost::Message as _;
-use proto::{DecodeError, pipeline};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
+
+pub use message::Message;
+pub(crate) use message::decode_records;
 
 use crate::Broker;
-use crate::topology::{
-    ATTEMPTS, COMMANDS, DELIVERIES, EVENTS, PLANS, RETRIES, delivery_subject, retry_due_subject,
-};
+use crate::topology::{ATTEMPTS, COMMANDS, EVENTS, PLANS};
+use message::{Held, renew};
+use owned::{Owned, Queue};
 
-/// A message that nobody acks comes again after this; held ones are renewed.
-const ACK_WAIT: Duration = Duration::from_secs(5);
-const RENEWAL: Duration = Duration::from_millis(1_500);
 /// One pull; it is renewed by itself.
 const PULL: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is consumed, and by whom.
+/// What every process that asks for it shares, and who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
     /// Events, for fan-out.
@@ -42,67 +38,55 @@ pub enum Input {
     Plans,
     /// Records of attempts, for history.
     Records,
-    /// New deliveries of a partition, for a dispatcher.
-    Deliveries(Partition),
-    /// Retries of a partition that are due, for a dispatcher.
-    Retries(Partition),
     /// Commands, for control.
     Commands,
 }
 
 impl Input {
+    /// A message that nobody acks comes again after this; held ones are
+    /// renewed.
+    const ACK_WAIT: Duration = Duration::from_secs(5);
+    const RENEWAL: Duration = Duration::from_millis(1_500);
+
     const fn stream(self) -> &'static str {
         match self {
             Self::Events | Self::EventsForHistory => EVENTS,
             Self::Plans => PLANS,
             Self::Records => ATTEMPTS,
-            Self::Deliveries(_) => DELIVERIES,
-            Self::Retries(_) => RETRIES,
             Self::Commands => COMMANDS,
         }
     }
 
-    fn durable(self) -> String {
+    const fn durable(self) -> &'static str {
         match self {
-            Self::Events => "fanout".to_owned(),
-            Self::EventsForHistory | Self::Plans | Self::Records => "history".to_owned(),
-            Self::Deliveries(partition) | Self::Retries(partition) => {
-                format!("dispatcher-{partition}")
-            }
-            Self::Commands => "control".to_owned(),
-        }
-    }
-
-    fn filter(self) -> String {
-        match self {
-            Self::Deliveries(partition) => delivery_subject(partition),
-            Self::Retries(partition) => retry_due_subject(partition),
-            Self::Events
-            | Self::EventsForHistory
-            | Self::Plans
-            | Self::Records
-            | Self::Commands => String::new(),
+            Self::Events => "fanout",
+            Self::EventsForHistory | Self::Plans | Self::Records => "history",
+            Self::Commands => "control",
         }
     }
 
     /// Messages in work at once, all consumers of the durable together.
     const fn max_held(self) -> usize {
         match self {
-            Self::Events | Self::Deliveries(_) => 512,
-            Self::EventsForHistory | Self::Plans | Self::Records | Self::Retries(_) => 256,
+            Self::Events => 512,
+            Self::EventsForHistory | Self::Plans | Self::Records => 256,
             Self::Commands => 16,
         }
     }
 
     fn config(self) -> pull::Config {
         pull::Config {
-            durable_name: Some(self.durable()),
+            durable_name: Some(self.durable().to_owned()),
             ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            filter_subject: self.filter(),
+            ack_wait: Self::ACK_WAIT,
             max_ack_pending: i64::try_from(self.max_held()).unwrap_or(i64::MAX),
             ..pull::Config::default()
         }
+    }
+
+    async fn open(self, broker: &Broker) -> Result<pull::Stream, String> {
+        let consumer = create(broker, self.config(), self.stream()).await?;
+        start(consumer.stream().max_messages_per_batch(self.max_held())).await
     }
 }
 
@@ -124,7 +108,7 @@ impl Consumer {
     pub async fn next(&mut self, max: usize) -> Vec<Message> {
         let mut messages = Vec::new();
         if self.messages.recv_many(&mut messages, max).await == 0 {
-            // The task that feeds it never ends before it.
+            // Whoever fed it found that a newer owner consumes.
             std::future::pending::<()>().await;
         }
         messages
@@ -135,11 +119,39 @@ impl Broker {
     /// Begins to consume.
     #[must_use]
     pub fn consume(&self, input: Input) -> Consumer {
-        let (sender, messages) = mpsc::channel(input.max_held());
+        let sources = [Source::Shared(input)];
+        self.consume_all(sources, input.max_held(), Input::RENEWAL)
+    }
+
+    /// Begins to consume all that dispatchers have to do for a partition,
+    /// deliveries and retries that are due, as its owner since `epoch` (at
+    /// least 1). What earlier owners held without acking it comes at once, and
+    /// they get nothing more. If there is a later owner this gives nothing, for
+    /// ever; only the lease tells.
+    ///
+    /// A message that is not taken from the consumer within 30 s may come
+    /// twice.
+    #[must_use]
+    pub fn consume_owned(&self, partition: Partition, epoch: u64) -> Consumer {
+        let source = |queue| Source::Owned(Owned::new(queue, partition, epoch));
+        let sources = Queue::ALL.map(source);
+        self.consume_all(sources, Owned::QUEUED, Owned::RENEWAL)
+    }
+
+    fn consume_all(
+        &self,
+        sources: impl IntoIterator<Item = Source>,
+        queued: usize,
+        renewal: Duration,
+    ) -> Consumer {
+        let (sender, messages) = mpsc::channel(queued);
         let held = Arc::new(Held::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(feed(self.clone(), input, Arc::clone(&held), sender));
-        tasks.spawn(renew(held));
+        for source in sources {
+            let (held, sender) = (Arc::clone(&held), sender.clone());
+            tasks.spawn(feed(self.clone(), source, held, sender));
+        }
+        tasks.spawn(renew(held, renewal));
         Consumer {
             messages,
             _tasks: tasks,
@@ -147,13 +159,44 @@ impl Broker {
     }
 }
 
+/// Where messages come from.
+#[derive(Debug)]
+enum Source {
+    Shared(Input),
+    Owned(Owned),
+}
+
+/// Why there are no messages.
+#[derive(Debug)]
+enum NotOpened {
+    /// Not yet.
+    Failed(String),
+    /// Never again: a newer owner consumes.
+    Superseded,
+}
+
+impl From<String> for NotOpened {
+    fn from(error: String) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Source {
+    async fn open(&mut self, broker: &Broker) -> Result<pull::Stream, NotOpened> {
+        match self {
+            Self::Shared(input) => Ok(input.open(broker).await?),
+            Self::Owned(owned) => owned.open(broker).await,
+        }
+    }
+}
+
 /// Moves messages from the server to whoever consumes, for ever.
-async fn feed(broker: Broker, input: Input, held: Arc<Held>, sender: mpsc::Sender<Message>) {
+async fn feed(broker: Broker, mut source: Source, held: Arc<Held>, sender: mpsc::Sender<Message>) {
     let mut pause = FIRST_PAUSE;
     let mut connections = broker.connections();
     loop {
         connections.mark_unchanged();
-        match open(&broker, input).await {
+        match source.open(&broker).await {
             Ok(mut messages) => {
                 loop {
                     let message = tokio::select! {
@@ -164,7 +207,7 @@ async fn feed(broker: Broker, input: Input, held: Arc<Held>, sender: mpsc::Sende
                     let message = match message {
                         Some(Ok(message)) => message,
                         Some(Err(error)) => {
-                            debug!(%error, ?input, "consuming again");
+                            debug!(%error, ?source, "consuming again");
                             break;
                         }
                         None => break,
@@ -178,184 +221,34 @@ async fn feed(broker: Broker, input: Input, held: Arc<Held>, sender: mpsc::Sende
                     }
                 }
             }
-            Err(error) => debug!(error, ?input, "cannot consume yet"),
+            Err(NotOpened::Failed(error)) => debug!(error, ?source, "cannot consume yet"),
+            Err(NotOpened::Superseded) => {
+                warn!(?source, "a newer owner consumes the partition");
+                return;
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-async fn open(broker: &Broker, input: Input) -> Result<pull::Stream, String> {
-    let consumer: PullConsumer<pull::Config> = broker
+async fn create(
+    broker: &Broker,
+    config: pull::Config,
+    stream: &str,
+) -> Result<PullConsumer<pull::Config>, String> {
+    broker
         .jetstream
-        .create_consumer_on_stream(input.config(), input.stream())
+        .create_consumer_on_stream(config, stream)
         .await
-        .map_err(|error| error.to_string())?;
-    consumer
-        .stream()
-        .max_messages_per_batch(input.max_held())
+        .map_err(|error| error.to_string())
+}
+
+async fn start(builder: pull::StreamBuilder<'_>) -> Result<pull::Stream, String> {
+    builder
         .expires(PULL)
         .heartbeat(HEARTBEAT)
         .messages()
         .await
         .map_err(|error| error.to_string())
-}
-
-/// Tells the server that held messages are still in work.
-async fn renew(held: Arc<Held>) {
-    loop {
-        tokio::time::sleep(RENEWAL).await;
-        let ackers: Vec<Arc<Acker>> = held.lock().values().cloned().collect();
-        for acker in ackers {
-            if let Err(error) = acker.ack_with(AckKind::Progress).await {
-                debug!(%error, "cannot renew a message");
-            }
-        }
-    }
-}
-
-/// The messages that are in work.
-#[derive(Default)]
-struct Held {
-    ackers: Mutex<HashMap<u64, Arc<Acker>>>,
-    next: AtomicU64,
-}
-
-impl Held {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Acker>>> {
-        // A map is whole after any panic.
-        self.ackers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A message in work: renewed until it is acked or dropped. A dropped one comes
-/// again after 5 s.
-pub struct Message {
-    payload: Bytes,
-    sequence: u64,
-    delivered: u64,
-    acker: Arc<Acker>,
-    held: Arc<Held>,
-    place: u64,
-}
-
-impl Message {
-    fn new(message: jetstream::Message, held: &Arc<Held>) -> Option<Self> {
-        let (sequence, delivered) = match message.info() {
-            Ok(info) => (
-                info.stream_sequence,
-                u64::try_from(info.delivered).unwrap_or(1),
-            ),
-            Err(error) => {
-                error!(%error, "a message without a JetStream reply subject is dropped");
-                return None;
-            }
-        };
-        let (message, acker) = message.split();
-        let acker = Arc::new(acker);
-        let place = held.next.fetch_add(1, Ordering::Relaxed);
-        held.lock().insert(place, Arc::clone(&acker));
-        Some(Self {
-            payload: message.payload,
-            sequence,
-            delivered,
-            acker,
-            held: Arc::clone(held),
-            place,
-        })
-    }
-
-    /// Its place in the stream.
-    #[must_use]
-    pub const fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// How often it has been delivered, this time included.
-    #[must_use]
-    pub const fn delivered(&self) -> u64 {
-        self.delivered
-    }
-
-    /// Says that its work is done. If that does not reach the server it comes
-    /// again.
-    pub async fn ack(self) {
-        if let Err(error) = self.acker.ack().await {
-            warn!(%error, "cannot ack a message: it will come again");
-        }
-    }
-
-    /// Says that it can never be worked on, and why.
-    pub async fn terminate(self, reason: &(dyn std::error::Error + Sync)) {
-        error!(error = %reason, sequence = self.sequence, "a message cannot be read and is dropped");
-        if let Err(error) = self.acker.ack_with(AckKind::Term).await {
-            warn!(%error, "cannot drop a message: it will come again");
-        }
-    }
-
-    /// Reads an event.
-    ///
-    /// # Errors
-    ///
-    /// When it is none.
-    pub fn event(&self) -> Result<AcceptedEvent, DecodeError> {
-        pipeline::AcceptedEvent::decode(self.payload.clone())?.try_into()
-    }
-
-    /// Reads a list of deliveries.
-    ///
-    /// # Errors
-    ///
-    /// When it is none.
-    pub fn deliveries(&self) -> Result<Vec<Delivery>, DecodeError> {
-        proto::deliveries_from_list(pipeline::DeliveryList::decode(self.payload.clone())?)
-    }
-
-    /// Reads a list of plans.
-    ///
-    /// # Errors
-    ///
-    /// When it is none.
-    pub fn plans(&self) -> Result<Vec<Plan>, DecodeError> {
-        let list = pipeline::PlanList::decode(self.payload.clone())?;
-        list.plans.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Reads a list of records.
-    ///
-    /// # Errors
-    ///
-    /// When it is none.
-    pub fn records(&self) -> Result<Vec<Record>, DecodeError> {
-        decode_records(self.payload.clone())
-    }
-
-    /// Reads a command.
-    ///
-    /// # Errors
-    ///
-    /// When it is none.
-    pub fn disable_endpoint(&self) -> Result<pipeline::DisableEndpoint, DecodeError> {
-        Ok(pipeline::DisableEndpoint::decode(self.payload.clone())?)
-    }
-}
-
-pub(crate) fn decode_records(payload: Bytes) -> Result<Vec<Record>, DecodeError> {
-    let list = pipeline::RecordList::decode(payload)?;
-    list.records.into_iter().map(TryInto::try_into).collect()
-}
-
-impl std::fmt::Debug for Message {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Message")
-            .field("sequence", &self.sequence)
-            .field("delivered", &self.delivered)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        self.held.lock().remove(&self.place);
-    }
 }

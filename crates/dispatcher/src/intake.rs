@@ -1,10 +1,10 @@
-//! One input: takes messages while there is room, works on each, and acks it
+//! One partition: takes messages while there is room, works on each, and acks it
 //! when all that it holds is settled.
 
 use std::sync::Arc;
 
-use broker::{Input, Message};
-use domain::Delivery;
+use broker::Message;
+use domain::{Delivery, Partition};
 use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use tracing::{debug, error};
 use crate::deliver::{Dispatch, Unsettled};
 use crate::follow::Following;
 
-/// Deliveries that an input holds at once, waiting or in flight. When it is
+/// Deliveries that a partition holds at once, waiting or in flight. When it is
 /// full, messages stay where they are.
 const MAX_HELD: u32 = 1_024;
 
@@ -21,8 +21,9 @@ const MAX_HELD: u32 = 1_024;
 const BATCH: usize = 32;
 
 /// Works until the dispatcher shuts down, then finishes what is in flight.
-pub(crate) async fn run(dispatch: Arc<Dispatch>, following: Arc<Following>, input: Input) {
-    let mut consumer = dispatch.broker.consume(input);
+pub(crate) async fn run(dispatch: Arc<Dispatch>, following: Arc<Following>, partition: Partition) {
+    // Every dispatcher shares the same epoch until leases give each its own.
+    let mut consumer = dispatch.broker.consume_owned(partition, 1);
     let room = Arc::new(Semaphore::new(MAX_HELD as usize));
     let mut lists = JoinSet::new();
     let take = async {

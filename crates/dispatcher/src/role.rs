@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use broker::{Broker, EndpointDirectory, Input, RecordPublisher};
+use broker::{Broker, EndpointDirectory, RecordPublisher};
 use domain::Partitions;
 use domain::egress::Policy;
 use domain::retry::Schedule;
@@ -188,10 +188,8 @@ impl Role {
             () = shutdown.cancelled() => {}
             () = begin(&endpoints, &following) => {
                 for partition in config.partitions.iter() {
-                    for input in [Input::Deliveries(partition), Input::Retries(partition)] {
-                        let (dispatch, following) = (Arc::clone(&dispatch), Arc::clone(&following));
-                        intakes.spawn(intake::run(dispatch, following, input));
-                    }
+                    let (dispatch, following) = (Arc::clone(&dispatch), Arc::clone(&following));
+                    intakes.spawn(intake::run(dispatch, following, partition));
                 }
                 has_begun.store(true, Ordering::Relaxed);
                 info!(partitions = config.partitions.count(), "the dispatcher takes deliveries");

@@ -1,0 +1,189 @@
+//! Messages in work.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::message::Acker;
+use async_nats::jetstream::{self, AckKind};
+use bytes::Bytes;
+use domain::{AcceptedEvent, Delivery, Plan, Record};
+use prost::Message as _;
+use proto::{DecodeError, pipeline};
+use tracing::{debug, error, warn};
+
+/// Tells the server that held messages are still in work.
+pub(super) async fn renew(held: Arc<Held>, interval: Duration) {
+    let mut first_new = 0;
+    loop {
+        tokio::time::sleep(interval).await;
+        // What came since the last time is young enough until the next.
+        let ackers: Vec<Arc<Acker>> = {
+            let ackers = held.lock();
+            let old = ackers.iter().filter(|(place, _)| **place < first_new);
+            old.map(|(_, acker)| Arc::clone(acker)).collect()
+        };
+        first_new = held.next.load(Ordering::Relaxed);
+        for acker in ackers {
+            if let Err(error) = acker.ack_with(AckKind::Progress).await {
+                debug!(%error, "cannot renew a message");
+            }
+        }
+    }
+}
+
+/// The messages that are in work.
+#[derive(Default)]
+pub(super) struct Held {
+    ackers: Mutex<HashMap<u64, Arc<Acker>>>,
+    next: AtomicU64,
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Acker>>> {
+        // A map is whole after any panic.
+        self.ackers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A message in work: renewed until it is acked or dropped. A dropped one comes
+/// again when it has not been renewed for the input's ack wait.
+pub struct Message {
+    payload: Bytes,
+    sequence: u64,
+    delivered: u64,
+    acker: Arc<Acker>,
+    held: Arc<Held>,
+    place: u64,
+}
+
+impl Message {
+    pub(super) fn new(message: jetstream::Message, held: &Arc<Held>) -> Option<Self> {
+        let (sequence, delivered) = match message.info() {
+            Ok(info) => (
+                info.stream_sequence,
+                u64::try_from(info.delivered).unwrap_or(1),
+            ),
+            Err(error) => {
+                error!(%error, "a message without a JetStream reply subject is dropped");
+                return None;
+            }
+        };
+        let (message, acker) = message.split();
+        let acker = Arc::new(acker);
+        let place = held.next.fetch_add(1, Ordering::Relaxed);
+        held.lock().insert(place, Arc::clone(&acker));
+        Some(Self {
+            payload: message.payload,
+            sequence,
+            delivered,
+            acker,
+            held: Arc::clone(held),
+            place,
+        })
+    }
+
+    /// Its place in the stream.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How often it has been delivered, this time included. Of a partition's
+    /// messages: how often to this owner.
+    #[must_use]
+    pub const fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Says that its work is done. If that does not reach the server it comes
+    /// again.
+    pub async fn ack(self) {
+        if let Err(error) = self.acker.ack().await {
+            warn!(%error, "cannot ack a message: it will come again");
+        }
+    }
+
+    /// Says that it is not worked on here: it comes again at once, to whoever
+    /// asks next.
+    pub async fn hand_back(self) {
+        if let Err(error) = self.acker.ack_with(AckKind::Nak(None)).await {
+            debug!(%error, "cannot hand a message back: it will come again");
+        }
+    }
+
+    /// Says that it can never be worked on, and why.
+    pub async fn terminate(self, reason: &(dyn std::error::Error + Sync)) {
+        error!(error = %reason, sequence = self.sequence, "a message cannot be read and is dropped");
+        if let Err(error) = self.acker.ack_with(AckKind::Term).await {
+            warn!(%error, "cannot drop a message: it will come again");
+        }
+    }
+
+    /// Reads an event.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn event(&self) -> Result<AcceptedEvent, DecodeError> {
+        pipeline::AcceptedEvent::decode(self.payload.clone())?.try_into()
+    }
+
+    /// Reads a list of deliveries.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn deliveries(&self) -> Result<Vec<Delivery>, DecodeError> {
+        proto::deliveries_from_list(pipeline::DeliveryList::decode(self.payload.clone())?)
+    }
+
+    /// Reads a list of plans.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn plans(&self) -> Result<Vec<Plan>, DecodeError> {
+        let list = pipeline::PlanList::decode(self.payload.clone())?;
+        list.plans.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Reads a list of records.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn records(&self) -> Result<Vec<Record>, DecodeError> {
+        decode_records(self.payload.clone())
+    }
+
+    /// Reads a command.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn disable_endpoint(&self) -> Result<pipeline::DisableEndpoint, DecodeError> {
+        Ok(pipeline::DisableEndpoint::decode(self.payload.clone())?)
+    }
+}
+
+pub(crate) fn decode_records(payload: Bytes) -> Result<Vec<Record>, DecodeError> {
+    let list = pipeline::RecordList::decode(payload)?;
+    list.records.into_iter().map(TryInto::try_into).collect()
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("sequence", &self.sequence)
+            .field("delivered", &self.delivered)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        self.held.lock().remove(&self.place);
+    }
+}
