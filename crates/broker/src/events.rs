@@ -107,6 +107,7 @@ impl Broker {
         headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
         self.publish_for_ever(DISABLE_ENDPOINT_SUBJECT.to_owned(), headers, payload)
             .await
+            .map(|_| ())
     }
 
     /// Asks control to publish an operational event.
@@ -123,16 +124,17 @@ impl Broker {
         headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
         self.publish_for_ever(RAISE_EVENT_SUBJECT.to_owned(), headers, payload)
             .await
+            .map(|_| ())
     }
 
     /// Publishes the same message again and again until it is acked. The
-    /// message id makes it one.
+    /// message id makes it one. Returns its sequence.
     pub(crate) async fn publish_for_ever(
         &self,
         subject: String,
         headers: HeaderMap,
         payload: Bytes,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let mut pause = PAUSE;
         loop {
             let far = Instant::now() + 2 * TRY;
@@ -140,7 +142,7 @@ impl Broker {
                 .publish_until(subject.clone(), headers.clone(), payload.clone(), far)
                 .await;
             match tried {
-                Ok(_) => return Ok(()),
+                Ok(ack) => return Ok(ack.sequence),
                 Err(error) if error.is_outage() => {
                     tracing::debug!(%error, subject, "publishing again");
                 }

@@ -8,6 +8,7 @@
 //! - [`consume`]: durable consumers that outlive any outage
 //! - [`follow`]: reading a stream from some point on, for ever
 //! - [`lease`]: which dispatcher owns which partition
+//! - [`park`]: what an endpoint cannot take now
 //! - [`directory`]: endpoints, keys and event types, as every role sees them
 
 mod connection;
@@ -18,6 +19,7 @@ mod events;
 pub mod follow;
 pub mod lease;
 pub mod list;
+pub mod park;
 mod schedule;
 mod subjects;
 pub mod topology;
@@ -30,3 +32,4 @@ pub use events::Publication;
 pub use follow::RecordFollower;
 pub use lease::{Lease, Leases};
 pub use list::{DeliveryPublisher, PlanPublisher, RecordPublisher};
+pub use park::Parked;

@@ -93,7 +93,7 @@ async fn send_lists<T: Item>(broker: Broker, subject: String, mut queue: mpsc::R
         for waits in waiting {
             // Whoever gave up waiting does not want the answer.
             let _ = waits.send(match &published {
-                Ok(()) => Ok(()),
+                Ok(_) => Ok(()),
                 Err(error) => Err(Error::Refused(error.to_string())),
             });
         }

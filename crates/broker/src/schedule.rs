@@ -67,5 +67,6 @@ impl Broker {
         let payload = proto::deliveries_to_list([delivery]).encode_to_vec();
         self.publish_for_ever(subject, headers, Bytes::from(payload))
             .await
+            .map(|_| ())
     }
 }
