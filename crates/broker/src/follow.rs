@@ -1,18 +1,20 @@
 //! Reading a stream from some point on, in order, for ever.
 
+mod records;
+
 use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use bytes::Bytes;
-use domain::{Record, Timestamp};
+use domain::Timestamp;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, error};
+use tracing::debug;
 
-use crate::consume::decode_records;
-use crate::topology::ATTEMPTS;
+pub use records::{RecentRecords, RecordFollower};
+
 use crate::{Broker, Error};
 
 const PULL: Duration = Duration::from_secs(30);
@@ -38,8 +40,13 @@ pub(crate) enum Start {
 /// What a follower comes upon.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// It has begun to read, right after this sequence.
-    Opened(u64),
+    /// It has begun to read.
+    Opened {
+        /// Right after this sequence.
+        after: u64,
+        /// What is there to be read now.
+        pending: u64,
+    },
     /// A message.
     Message(Followed),
 }
@@ -49,6 +56,8 @@ pub(crate) enum Step {
 pub(crate) struct Followed {
     /// Its place; all before it has been read.
     pub(crate) sequence: u64,
+    /// What was there to be read after it when it was sent.
+    pub(crate) pending: u64,
     pub(crate) subject: String,
     pub(crate) headers: Option<HeaderMap>,
     pub(crate) payload: Bytes,
@@ -59,6 +68,8 @@ pub(crate) struct Follower {
     broker: Broker,
     stream: String,
     start: Start,
+    /// Only this subject; every one if empty.
+    subject: String,
     connections: watch::Receiver<u64>,
     open: Option<(pull::Stream, u64)>,
     pause: Duration,
@@ -80,9 +91,15 @@ impl Follower {
             broker: broker.clone(),
             stream,
             start,
+            subject: String::new(),
             open: None,
             pause: FIRST_PAUSE,
         }
+    }
+
+    /// Reads this subject only.
+    pub(crate) fn only(self, subject: String) -> Self {
+        Self { subject, ..self }
     }
 
     /// The next message, or the place where reading has begun.
@@ -95,9 +112,9 @@ impl Follower {
             if self.open.is_none() {
                 self.connections.mark_unchanged();
                 match self.open().await {
-                    Ok((stream, after)) => {
+                    Ok((stream, after, pending)) => {
                         self.open = Some((stream, 0));
-                        return Step::Opened(after);
+                        return Step::Opened { after, pending };
                     }
                     Err(error) => {
                         debug!(error, stream = self.stream, "cannot follow yet");
@@ -121,10 +138,11 @@ impl Follower {
                     Ok(info) if info.consumer_sequence != *seen + 1 => None,
                     Ok(info) => {
                         *seen += 1;
-                        let sequence = info.stream_sequence;
+                        let (sequence, pending) = (info.stream_sequence, info.pending);
                         let (message, _) = message.split();
                         Some(Followed {
                             sequence,
+                            pending,
                             subject: message.subject.to_string(),
                             headers: message.headers,
                             payload: message.payload,
@@ -149,7 +167,7 @@ impl Follower {
         }
     }
 
-    async fn open(&self) -> Result<(pull::Stream, u64), String> {
+    async fn open(&self) -> Result<(pull::Stream, u64, u64), String> {
         let deliver_policy = match self.start {
             Start::LastOfEachSubject => DeliverPolicy::LastPerSubject,
             Start::Since(at) => {
@@ -167,8 +185,10 @@ impl Follower {
             deliver_policy,
             // The last of *each* subject only makes sense with a filter.
             filter_subject: match self.start {
-                Start::LastOfEachSubject => ">".to_owned(),
-                Start::Since(_) | Start::After(_) => String::new(),
+                Start::LastOfEachSubject if self.subject.is_empty() => ">".to_owned(),
+                Start::LastOfEachSubject | Start::Since(_) | Start::After(_) => {
+                    self.subject.clone()
+                }
             },
             ack_policy: AckPolicy::None,
             memory_storage: true,
@@ -183,7 +203,8 @@ impl Follower {
                 .create_consumer_on_stream(config, &self.stream)
                 .await
                 .map_err(|error| error.to_string())?;
-            let after = consumer.cached_info().delivered.stream_sequence;
+            let info = consumer.cached_info();
+            let (after, pending) = (info.delivered.stream_sequence, info.num_pending);
             let stream = consumer
                 .stream()
                 .max_messages_per_batch(BATCH)
@@ -192,7 +213,7 @@ impl Follower {
                 .messages()
                 .await
                 .map_err(|error| error.to_string())?;
-            Ok((stream, after))
+            Ok((stream, after, pending))
         };
         timeout(CALL, opened)
             .await
@@ -200,51 +221,7 @@ impl Follower {
     }
 }
 
-/// Follows ATTEMPTS.
-#[derive(Debug)]
-pub struct RecordFollower(Follower);
-
-impl RecordFollower {
-    /// The next records and how far the stream has been read with them. Each
-    /// time reading begins, also after an outage, this comes once with no
-    /// records.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub async fn next(&mut self) -> (u64, Vec<Record>) {
-        let followed = match self.0.next().await {
-            Step::Opened(after) => return (after, Vec::new()),
-            Step::Message(followed) => followed,
-        };
-        let records = decode_records(followed.payload).unwrap_or_else(|error| {
-            error!(%error, sequence = followed.sequence, "records cannot be read");
-            Vec::new()
-        });
-        (followed.sequence, records)
-    }
-}
-
 impl Broker {
-    /// Follows what is recorded, from `since` on.
-    #[must_use]
-    pub fn follow_records(&self, since: Timestamp) -> RecordFollower {
-        RecordFollower(Follower::new(
-            self,
-            ATTEMPTS.to_owned(),
-            Start::Since(since),
-        ))
-    }
-
-    /// The sequence of the last message of ATTEMPTS, 0 if there never was one.
-    ///
-    /// # Errors
-    ///
-    /// An outage.
-    pub async fn last_record_sequence(&self) -> Result<u64, Error> {
-        self.last_sequence(ATTEMPTS).await
-    }
-
     pub(crate) async fn last_sequence(&self, stream: &str) -> Result<u64, Error> {
         let stream = self
             .jetstream

@@ -29,7 +29,7 @@ pub use consume::{Consumer, Input, Message};
 pub use directory::{EndpointDirectory, EventTypeDirectory, KeyDirectory};
 pub use error::{Error, Lagging};
 pub use events::Publication;
-pub use follow::RecordFollower;
+pub use follow::{RecentRecords, RecordFollower};
 pub use lease::{Lease, Leases};
 pub use list::{DeliveryPublisher, PlanPublisher, RecordPublisher};
 pub use park::Parked;
