@@ -125,9 +125,9 @@ impl Item for Plan {
     }
 }
 
-impl Item for Record {
+impl Item for Arc<Record> {
     fn encode(items: Vec<Self>) -> Vec<u8> {
-        let records = items.iter().map(Into::into).collect();
+        let records = items.iter().map(|record| (&**record).into()).collect();
         proto::pipeline::RecordList { records }.encode_to_vec()
     }
 
@@ -206,7 +206,7 @@ impl PlanPublisher {
 
 /// Sends records of attempts to history.
 #[derive(Debug, Clone)]
-pub struct RecordPublisher(Arc<Lists<Record>>, Broker);
+pub struct RecordPublisher(Arc<Lists<Arc<Record>>>, Broker);
 
 impl RecordPublisher {
     /// Starts the tasks that send.
@@ -223,7 +223,7 @@ impl RecordPublisher {
     /// # Errors
     ///
     /// When the server refuses it for good.
-    pub async fn publish(&self, record: Record) -> Result<(), Error> {
+    pub async fn publish(&self, record: Arc<Record>) -> Result<(), Error> {
         self.0
             .publish(self.1.partitions().of(record.endpoint_id), record)
             .await

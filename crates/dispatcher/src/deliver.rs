@@ -1,27 +1,26 @@
-//! The way of one delivery: claim it, wait for a slot, send it, record what
-//! happened, schedule what comes next.
+//! What is done with one attempt: post it, record what happened, schedule what
+//! comes next.
 
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use broker::{Broker, EndpointDirectory, RecordPublisher};
+use broker::{Broker, RecordPublisher};
 use bytes::Bytes;
-use domain::{Content, Delivery, Endpoint, Record, Timestamp, TraceContext};
+use domain::{
+    Content, DeferralReason, Delivery, Endpoint, Outcome, Record, Timestamp, TraceContext,
+};
+use futures::future::join_all;
 use proto::pipeline::DisableEndpoint;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::attempt::Sender;
-use crate::decide::{self, End};
-use crate::follow::settlement;
+use crate::decide::End;
+use crate::lease::Deadline;
 use crate::metrics::Metrics;
 use crate::secrets::{Keyring, NotOpened};
-use crate::settled::{Claim, SettledSet, Settlement};
-use crate::slots::{Slot, Slots};
-use crate::step::{Step, stripped};
-
-/// For the directory to see a revision, before it is said and waited again.
-const DIRECTORY_PATIENCE: Duration = Duration::from_secs(5);
+use crate::settled::Settlement;
+use crate::step::{self, Step, stripped};
 
 /// For one read of a body from EVENTS.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
@@ -29,119 +28,47 @@ const BODY_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two reads of a body.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A delivery was not settled now. Its message must come again.
+/// An attempt was not settled here, now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unsettled {
-    #[error("the dispatcher is shutting down")]
-    ShuttingDown,
+    #[error("the partition is somebody else's")]
+    NotOwned,
     #[error(transparent)]
     Secret(#[from] NotOpened),
     #[error("could not publish what became of it")]
     Publish(#[from] broker::Error),
 }
 
-/// All that deliveries share.
+/// All that attempts share.
 #[derive(Debug)]
-pub(crate) struct Dispatch {
+pub(crate) struct Deliver {
     pub(crate) broker: Broker,
-    pub(crate) endpoints: EndpointDirectory,
     pub(crate) records: RecordPublisher,
-    pub(crate) settled: SettledSet,
-    pub(crate) slots: Slots,
     pub(crate) keyring: Keyring,
     pub(crate) sender: Sender,
     pub(crate) metrics: Metrics,
-    /// Cancelled: nothing new is sent; what is in flight is finished.
-    pub(crate) shutdown: CancellationToken,
 }
 
-impl Dispatch {
-    /// Sees to it that this attempt has been made, its outcome recorded and the
-    /// next one scheduled; at most once, as far as anybody's records tell.
+impl Deliver {
+    /// Makes the attempt, if `deadline` still holds when everything is there
+    /// that it needs.
     ///
     /// # Errors
     ///
-    /// When it could not, now. Nothing was posted, or it is in the settled set.
-    pub(crate) async fn settle(&self, delivery: &Delivery) -> Result<(), Unsettled> {
-        loop {
-            match self.settled.claim((delivery.id, delivery.attempt_number)) {
-                Claim::Done(settlement) => return self.settle_again(delivery, settlement).await,
-                Claim::InProgress(mut end) => {
-                    // It never changes: it closes when the other is through.
-                    let _ = end.changed().await;
-                }
-                Claim::New(ticket) => {
-                    let step = self.take_step(delivery).await?;
-                    let settlement = settlement(&step.record);
-                    self.metrics.record(&step.record, now());
-                    let (recorded, gone, scheduled) = tokio::join!(
-                        self.record(step.record),
-                        self.disable(step.gone),
-                        self.schedule(delivery, step.trace, settlement),
-                    );
-                    recorded?;
-                    // From here on a repeat finds it, and only schedules again.
-                    ticket.settle(settlement, now());
-                    gone?;
-                    return scheduled;
-                }
-            }
-        }
-    }
-
-    /// It has been made. The process may have ended before the next attempt was
-    /// scheduled, so that is done again; the message id makes it one.
-    async fn settle_again(
+    /// Then nothing was posted.
+    pub(crate) async fn post(
         &self,
         delivery: &Delivery,
-        settlement: Settlement,
-    ) -> Result<(), Unsettled> {
-        self.metrics.repeat();
-        if self
-            .settled
-            .knows((delivery.id, delivery.attempt_number + 1))
-        {
-            return Ok(());
-        }
-        self.schedule(delivery, None, settlement).await
-    }
-
-    /// Makes the attempt, or finds that there is none to make.
-    async fn take_step(&self, delivery: &Delivery) -> Result<Step, Unsettled> {
-        let slot = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => return Err(Unsettled::ShuttingDown),
-            slot = self.slot(delivery) => slot,
-        };
-        // Looked up only now: it may have changed while this waited.
-        let endpoint = self.endpoints.get(delivery.endpoint_id);
-        let step = match decide::admit(delivery, endpoint.as_deref()) {
-            Ok(endpoint) => self.send(delivery, endpoint).await,
-            Err(end) => Ok(Step::end(delivery, end)),
-        };
-        drop(slot);
-        step
-    }
-
-    /// Waits for what the delivery was planned with, then for its turn.
-    async fn slot(&self, delivery: &Delivery) -> Slot {
-        let revision = delivery.directory_revision;
-        while let Err(error) = self.endpoints.wait_for(revision, DIRECTORY_PATIENCE).await {
-            debug!(%error, revision, delivery = %delivery.id, "{} waits for the directory", delivery.id);
-        }
-        self.slots.acquire(delivery.endpoint_id).await
-    }
-
-    async fn send(&self, delivery: &Delivery, endpoint: &Endpoint) -> Result<Step, Unsettled> {
+        endpoint: &Endpoint,
+        deadline: &Deadline,
+    ) -> Result<Step, Unsettled> {
         let secrets = self.keyring.secrets(endpoint)?;
-        let body = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => return Err(Unsettled::ShuttingDown),
-            body = self.body(delivery) => body,
-        };
-        let Some(body) = body else {
+        let Some(body) = self.body(delivery).await else {
             return Ok(Step::end(delivery, End::BODY_EXPIRED));
         };
+        if !deadline.holds(Instant::now()) {
+            return Err(Unsettled::NotOwned);
+        }
         let made = self.sender.send(delivery, endpoint, &secrets, body).await;
         debug!(
             delivery = %delivery.id,
@@ -150,6 +77,71 @@ impl Dispatch {
             "attempt {} of {} was made", delivery.attempt_number, delivery.id,
         );
         Ok(Step::made(delivery, endpoint, made))
+    }
+
+    /// Returns when JetStream holds what became of an attempt, and its next one.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses a part for good.
+    pub(crate) async fn conclude(
+        &self,
+        delivery: &Delivery,
+        step: Step,
+    ) -> Result<Settlement, Unsettled> {
+        // A step is an attempt or an end: both settle.
+        let settlement = Settlement::of(&step.record).unwrap_or(Settlement {
+            next_attempt_at: None,
+        });
+        self.metrics.record(&step.record, now());
+        let (recorded, gone, scheduled) = tokio::join!(
+            self.record(step.record),
+            self.disable(step.gone),
+            self.schedule(delivery, step.trace, settlement),
+        );
+        recorded?;
+        gone?;
+        scheduled?;
+        Ok(settlement)
+    }
+
+    /// Sees to it that the next attempt of what was done before is scheduled;
+    /// the message id makes it one.
+    pub(crate) async fn repeat(&self, delivery: &Delivery, settlement: Settlement) {
+        self.metrics.repeat();
+        if let Err(error) = self.schedule(delivery, None, settlement).await {
+            error!(%error, delivery = %delivery.id, "the next attempt of {} is lost", delivery.id);
+        }
+    }
+
+    /// Moves deliveries to PARKED and records why they wait. Gives the sequence.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses them.
+    pub(crate) async fn park(
+        &self,
+        deliveries: &[Delivery],
+        reason: DeferralReason,
+        until: Option<Timestamp>,
+    ) -> Result<u64, broker::Error> {
+        let Some(first) = deliveries.first() else {
+            return Err(broker::Error::Refused(
+                "there is nothing to park".to_owned(),
+            ));
+        };
+        let sequence = self.broker.park(first.endpoint_id, deliveries).await?;
+        self.metrics.parked(deliveries.len(), reason);
+        let deferred =
+            |delivery| Arc::new(step::record(delivery, Outcome::Deferred { reason, until }));
+        let records = deliveries.iter().map(deferred);
+        // Only told: what cannot be recorded is parked all the same.
+        for recorded in join_all(records.map(|record| self.records.publish(record))).await {
+            if let Err(error) = recorded {
+                warn!(%error, "why a delivery waits is not recorded");
+            }
+        }
+        Ok(sequence)
     }
 
     /// The event's body; `None` if EVENTS no longer holds it. Waits out outages.
@@ -180,13 +172,14 @@ impl Dispatch {
     /// Returns when JetStream holds the record. One that is refused must not
     /// lead to a second POST: it is stripped, and if that does not help, lost.
     async fn record(&self, record: Record) -> Result<(), broker::Error> {
-        let refusal = match self.records.publish(record.clone()).await {
+        let record = Arc::new(record);
+        let refusal = match self.records.publish(Arc::clone(&record)).await {
             Err(broker::Error::Refused(refusal)) => refusal,
             other => return other,
         };
         let (delivery, number) = (record.delivery_id, record.attempt_number);
         warn!(refusal, %delivery, "the record of attempt {number} of {delivery} is stripped");
-        match self.records.publish(stripped(record)).await {
+        match self.records.publish(Arc::new(stripped(&record))).await {
             Err(broker::Error::Refused(refusal)) => {
                 error!(refusal, %delivery, "the record of attempt {number} of {delivery} is lost");
                 Ok(())
@@ -208,7 +201,7 @@ impl Dispatch {
         delivery: &Delivery,
         trace: Option<TraceContext>,
         settlement: Settlement,
-    ) -> Result<(), Unsettled> {
+    ) -> Result<(), broker::Error> {
         let Some(at) = settlement.next_attempt_at else {
             return Ok(());
         };
@@ -217,10 +210,10 @@ impl Dispatch {
             previous_attempt: trace,
             ..delivery.clone()
         };
-        Ok(self.broker.schedule_retry(&next, at).await?)
+        self.broker.schedule_retry(&next, at).await
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }

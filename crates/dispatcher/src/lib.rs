@@ -1,29 +1,34 @@
 //! The dispatcher: posts deliveries to endpoints, records every attempt, and
 //! schedules the next one.
 //!
-//! Along the way of a delivery: `intake` takes it from a partition's queue;
-//! `deliver` claims it in the `settled` set, waits for a slot (`slots`)
-//! and decides (`decide`); `attempt` signs it (`secrets`, `request`)
-//! and posts it (`http`). `follow` keeps the settled set complete.
+//! Along the way of a delivery: `ownership` decides which partitions are this
+//! process's; `partition` takes their deliveries in; the `conductor` lets the
+//! `lanes`, one per endpoint, decide what is sent when; `deliver` makes an
+//! `attempt`, records it and schedules the next one.
 //!
-//! Every dispatcher works on every partition. A partition's owner and an
-//! endpoint's own queue, pace and breaker belong between `intake` and
-//! `deliver`.
+//! The lanes and what they are made of (`lane`, `backlog`, `settled`, `share`)
+//! do no I/O: what happened goes in, what to do comes out.
 
 mod attempt;
+mod backlog;
+mod conductor;
 mod decide;
 mod deliver;
-mod follow;
 mod http;
-mod intake;
+mod item;
+mod lane;
+mod lanes;
+mod lease;
 mod metrics;
+mod ownership;
+mod partition;
 mod request;
 mod role;
 #[cfg(test)]
 mod samples;
 mod secrets;
 mod settled;
-mod slots;
+mod share;
 mod step;
 mod withdraw;
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{DeliveryState, Outcome, Record, Timestamp};
+use domain::{DeferralReason, DeliveryState, Outcome, Record, Timestamp};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
+
+use crate::lanes::Census;
 
 /// Seconds an exchange may take.
 const EXCHANGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -22,6 +24,48 @@ pub(crate) struct Metrics {
     ended: Counter<u64>,
     repeats: Counter<u64>,
     undecodable: Counter<u64>,
+    parked: Counter<u64>,
+    leases: Counter<u64>,
+}
+
+/// What stands still now, for whoever asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Gauges {
+    in_flight: Gauge<u64>,
+    queued: Gauge<u64>,
+    parked: Gauge<u64>,
+    paused: Gauge<u64>,
+}
+
+impl Gauges {
+    pub(crate) fn new() -> Self {
+        let meter = opentelemetry::global::meter("postrider");
+        let gauge = |name: &'static str, about: &'static str| {
+            meter.u64_gauge(name).with_description(about).build()
+        };
+        Self {
+            in_flight: gauge("postrider_attempts_in_flight", "HTTP POSTs under way"),
+            queued: gauge(
+                "postrider_deliveries_queued",
+                "deliveries that wait for their turn in memory",
+            ),
+            parked: gauge(
+                "postrider_deliveries_parked",
+                "deliveries that wait in PARKED, about",
+            ),
+            paused: gauge(
+                "postrider_endpoints_paused",
+                "endpoints that fail and only get probes",
+            ),
+        }
+    }
+
+    pub(crate) fn set(&self, census: Census) {
+        self.in_flight.record(census.in_flight as u64, &[]);
+        self.queued.record(census.queued as u64, &[]);
+        self.parked.record(census.parked, &[]);
+        self.paused.record(census.paused as u64, &[]);
+    }
 }
 
 impl Metrics {
@@ -56,6 +100,14 @@ impl Metrics {
                 .u64_counter("postrider_undecodable_messages")
                 .with_description("messages that are not what they must be, and were dropped")
                 .build(),
+            parked: meter
+                .u64_counter("postrider_parked")
+                .with_description("deliveries that were parked, by reason")
+                .build(),
+            leases: meter
+                .u64_counter("postrider_lease_changes")
+                .with_description("leases of partitions, by what became of them")
+                .build(),
         }
     }
 
@@ -86,6 +138,17 @@ impl Metrics {
     /// An attempt was found in the settled set.
     pub(crate) fn repeat(&self) {
         self.repeats.add(1, &[]);
+    }
+
+    /// Deliveries were parked.
+    pub(crate) fn parked(&self, count: usize, reason: DeferralReason) {
+        let reason = KeyValue::new("reason", reason.as_str());
+        self.parked.add(count as u64, &[reason]);
+    }
+
+    /// A lease was acquired, released, lost, or has expired.
+    pub(crate) fn lease(&self, change: &'static str) {
+        self.leases.add(1, &[KeyValue::new("change", change)]);
     }
 
     /// A message could not be decoded.

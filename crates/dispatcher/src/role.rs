@@ -1,28 +1,29 @@
 //! The role's face.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::{Broker, EndpointDirectory, RecordPublisher};
-use domain::Partitions;
 use domain::egress::Policy;
 use domain::retry::Schedule;
 use domain::vault::MasterKey;
+use domain::{Partitions, breaker};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use uuid::Uuid;
 
 use crate::attempt::Sender;
-use crate::deliver::Dispatch;
-use crate::follow::Following;
+use crate::conductor::Conductor;
+use crate::deliver::Deliver;
 use crate::http::{Client, Settings};
-use crate::metrics::Metrics;
+use crate::item::{Ends, end_messages};
+use crate::lanes::{self, Lanes};
+use crate::metrics::{Gauges, Metrics};
+use crate::ownership::Ownership;
 use crate::secrets::Keyring;
-use crate::settled::SettledSet;
-use crate::slots::Slots;
-use crate::{intake, withdraw};
+use crate::{partition, withdraw};
 
 /// For idle connections to close and lookups to end, after everything is done.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -41,6 +42,14 @@ pub struct Config {
     pub user_agent: String,
     /// POSTs in flight at once.
     pub concurrency: usize,
+    /// When an endpoint that keeps failing is paused.
+    pub breaker: breaker::Settings,
+    /// For how long a partition stays with a dispatcher that has fallen silent;
+    /// whole seconds. In a cluster of nats-servers it must outlive an election.
+    pub lease_duration: Duration,
+    /// No other dispatcher can be at work: leases that are there are those of a
+    /// process that is gone, and are void.
+    pub is_alone: bool,
 }
 
 /// What the dispatcher works with.
@@ -71,7 +80,7 @@ pub struct Role {
     client: Client,
     /// The client's connections and lookups.
     connections: TaskTracker,
-    has_begun: Arc<AtomicBool>,
+    has_begun: watch::Sender<bool>,
 }
 
 /// Tells whether deliveries are worked on.
@@ -79,7 +88,7 @@ pub struct Role {
 pub struct Probe {
     broker: Broker,
     endpoints: EndpointDirectory,
-    has_begun: Arc<AtomicBool>,
+    has_begun: watch::Sender<bool>,
 }
 
 impl Probe {
@@ -93,8 +102,8 @@ impl Probe {
         if !self.endpoints.is_current() {
             return Err("the endpoint directory is being read".to_owned());
         }
-        if !self.has_begun.load(Ordering::Relaxed) {
-            return Err("the records of the last minutes are being read".to_owned());
+        if !*self.has_begun.borrow() {
+            return Err("its share of the partitions is being settled".to_owned());
         }
         Ok(())
     }
@@ -118,7 +127,7 @@ impl Role {
             config,
             deps,
             connections,
-            has_begun: Arc::default(),
+            has_begun: watch::Sender::new(false),
         })
     }
 
@@ -128,12 +137,13 @@ impl Role {
         Probe {
             broker: self.deps.broker.clone(),
             endpoints: self.deps.endpoints.clone(),
-            has_begun: Arc::clone(&self.has_begun),
+            has_begun: self.has_begun.clone(),
         }
     }
 
     /// Sends until `shutdown` is cancelled; then takes nothing new, finishes
-    /// what is in flight, and returns when its records are stored.
+    /// what is in flight, and returns when its records are stored and its
+    /// partitions are free for others.
     ///
     /// # Errors
     ///
@@ -154,51 +164,65 @@ impl Role {
         // Cancelled with `shutdown`, or when this ends for another reason.
         let shutdown = shutdown.child_token();
         let _ends_background = shutdown.clone().drop_guard();
+        let metrics = Metrics::new();
         let publishing = TaskTracker::new();
-        let settled = SettledSet::default();
-        let following = Arc::new(Following::new(broker.clone(), settled.clone()));
-        let dispatch = Arc::new(Dispatch {
+        let deliver = Arc::new(Deliver {
             records: RecordPublisher::start(&broker, &publishing),
             broker: broker.clone(),
-            endpoints: endpoints.clone(),
-            settled,
-            slots: Slots::new(config.concurrency),
             keyring: Keyring::new(master_key),
             sender: Sender {
                 client,
                 schedule: config.schedule,
                 user_agent: config.user_agent,
             },
-            metrics: Metrics::new(),
-            shutdown: shutdown.clone(),
+            metrics: metrics.clone(),
         });
+        let settings = lanes::Settings {
+            concurrency: config.concurrency,
+            breaker: config.breaker,
+        };
+        let directory = endpoints.clone();
+        let lookup = Box::new(move |id| directory.get(id));
+        let lanes = Lanes::new(settings, config.partitions, lookup);
+        let attempts = TaskTracker::new();
+        let (conductor, handle) =
+            Conductor::new(lanes, deliver, &endpoints, attempts.clone(), Gauges::new());
+        let (ends, ending) = Ends::new();
+        let name = Uuid::new_v4().simple().to_string();
+        let ownership = Ownership {
+            leases: broker.leases(name.clone(), config.lease_duration),
+            name,
+            duration: config.lease_duration,
+            is_alone: config.is_alone,
+            partitions: config.partitions,
+            shared: partition::Shared {
+                broker: broker.clone(),
+                endpoints: endpoints.clone(),
+                conductor: handle,
+                ends,
+                room: Arc::new(Semaphore::new(partition::ROOM)),
+                metrics: metrics.clone(),
+            },
+            has_begun,
+            metrics,
+        };
 
         let mut background = JoinSet::new();
-        background.spawn(withdraw::run(
-            broker.clone(),
-            endpoints.clone(),
-            shutdown.clone(),
-        ));
-        background.spawn({
-            let (following, shutdown) = (Arc::clone(&following), shutdown.clone());
-            async move { following.run(shutdown).await }
-        });
-        let mut intakes = JoinSet::new();
+        background.spawn(withdraw::run(broker.clone(), endpoints, shutdown.clone()));
+        let mut conducting = JoinSet::new();
+        conducting.spawn(conductor.run());
+        let mut acking = JoinSet::new();
+        acking.spawn(end_messages(ending));
         tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = begin(&endpoints, &following) => {
-                for partition in config.partitions.iter() {
-                    let (dispatch, following) = (Arc::clone(&dispatch), Arc::clone(&following));
-                    intakes.spawn(intake::run(dispatch, following, partition));
-                }
-                has_begun.store(true, Ordering::Relaxed);
-                info!(partitions = config.partitions.count(), "the dispatcher takes deliveries");
-            }
+            () = ownership.run(shutdown) => {}
+            // It never ends by itself.
+            ended = join(&mut conducting) => ended?,
         }
-
-        join(&mut intakes).await?;
-        // The last clones: publishers and connections end with it.
-        drop(dispatch);
+        attempts.close();
+        attempts.wait().await;
+        // The last holders of publishers, connections and messages end with it.
+        conducting.shutdown().await;
+        join(&mut acking).await?;
         publishing.close();
         publishing.wait().await;
         broker.flush().await;
@@ -208,12 +232,6 @@ impl Role {
         let _ = tokio::time::timeout(CLOSING, connections.wait()).await;
         Ok(())
     }
-}
-
-/// Waits until this process knows what the others know.
-async fn begin(endpoints: &EndpointDirectory, following: &Following) {
-    endpoints.current().await;
-    following.catch_up().await;
 }
 
 /// Waits for the end of every task.

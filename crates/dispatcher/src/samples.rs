@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use domain::signature::Secret;
@@ -11,6 +12,8 @@ use domain::{
     AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, Endpoint, EndpointId, EventId,
     EventType, Timestamp, TraceContext,
 };
+
+use crate::item::{Item, Source};
 
 pub(crate) fn master_key() -> MasterKey {
     MasterKey::from_bytes([7; 32])
@@ -49,6 +52,16 @@ pub(crate) fn endpoint() -> Endpoint {
         rate_limit: None,
         created_at: Timestamp::from_unix_millis(1),
         secrets: vec![sealed(id, &secret(1), None)],
+    }
+}
+
+/// An attempt that has just arrived, from nowhere.
+pub(crate) fn item(endpoint_id: EndpointId) -> Item {
+    Item {
+        delivery: delivery(endpoint_id),
+        source: Source::nowhere(),
+        epoch: 1,
+        arrived_at: Instant::now(),
     }
 }
 

@@ -1,16 +1,19 @@
-//! What has been settled in the last minutes: a delivery that comes again, by a
-//! redelivery, a schedule that fired twice, or a plan made twice, is found here
-//! and not posted again.
+//! What has been settled lately in one partition: a delivery that comes again,
+//! by a redelivery, a schedule that fired twice, or a plan made twice, is found
+//! here and not posted again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use domain::{DeliveryId, Timestamp};
-use tokio::sync::watch;
+use domain::{DeliveryId, Outcome, Record, Timestamp};
+
+use crate::item::Item;
 
 /// Outcomes are kept for this long.
 pub(crate) const MEMORY: Duration = Duration::from_secs(600);
+
+/// And at most so many of them, some 100 bytes each.
+const CAPACITY: usize = 131_072;
 
 /// One attempt to be made: the delivery and the attempt's number.
 pub(crate) type Key = (DeliveryId, u32);
@@ -22,23 +25,31 @@ pub(crate) struct Settlement {
     pub(crate) next_attempt_at: Option<Timestamp>,
 }
 
-/// What the set says to somebody who wants to make an attempt.
-#[derive(Debug)]
-pub(crate) enum Claim {
-    /// Go on; nobody else does while the ticket is held.
-    New(Ticket),
-    /// Somebody else is at it. Changes, or closes, when they are through: then
-    /// claim again.
-    InProgress(watch::Receiver<()>),
-    /// It has been done.
-    Done(Settlement),
+impl Settlement {
+    /// What a record says about its attempt; `None` if that is still to be made.
+    pub(crate) fn of(record: &Record) -> Option<Self> {
+        let next_attempt_at = match &record.outcome {
+            Outcome::Attempt(attempt) => attempt.next_attempt_at,
+            Outcome::Ended { .. } => None,
+            Outcome::Deferred { .. } => return None,
+        };
+        Some(Self { next_attempt_at })
+    }
 }
 
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SettledSet(Arc<Mutex<Inner>>);
+/// What the set says of an attempt that is to be made.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    /// Go on: it is taken by this call.
+    New(Item),
+    /// The same is in work already, and this one now waits for its end.
+    Follows,
+    /// It has been done.
+    Done(Item, Settlement),
+}
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(crate) struct SettledSet {
     entries: HashMap<Key, Entry>,
     /// What is done, by the time it was noted.
     by_age: VecDeque<(Timestamp, Key)>,
@@ -46,58 +57,62 @@ struct Inner {
 
 #[derive(Debug)]
 enum Entry {
-    InProgress(watch::Receiver<()>),
+    /// With copies that came meanwhile, nearly always none.
+    InWork(Vec<Item>),
     Done(Settlement),
 }
 
 impl SettledSet {
     /// Takes an attempt, unless it is taken or done.
-    pub(crate) fn claim(&self, key: Key) -> Claim {
-        let mut inner = self.lock();
-        match inner.entries.get(&key) {
-            Some(Entry::Done(settlement)) => Claim::Done(*settlement),
-            Some(Entry::InProgress(end)) => Claim::InProgress(end.clone()),
+    pub(crate) fn claim(&mut self, item: Item) -> Claim {
+        match self.entries.get_mut(&item.key()) {
+            Some(Entry::Done(settlement)) => Claim::Done(item, *settlement),
+            Some(Entry::InWork(followers)) => {
+                followers.push(item);
+                Claim::Follows
+            }
             None => {
-                let (sender, end) = watch::channel(());
-                inner.entries.insert(key, Entry::InProgress(end));
-                Claim::New(Ticket {
-                    set: self.clone(),
-                    key,
-                    _end: sender,
-                })
+                self.entries.insert(item.key(), Entry::InWork(Vec::new()));
+                Claim::New(item)
             }
         }
     }
 
-    /// Notes what was recorded, here or elsewhere. What is in progress here
-    /// stays so: its holder settles it.
-    pub(crate) fn note(&self, key: Key, settlement: Settlement, now: Timestamp) {
-        let mut inner = self.lock();
-        inner.forget_older_than(now.minus(MEMORY));
-        if !inner.entries.contains_key(&key) {
-            inner.done(key, settlement, now);
+    /// Notes what was recorded, here or by an earlier owner. Gives the copies
+    /// that waited for it: they are settled too.
+    pub(crate) fn settle(&mut self, key: Key, settlement: Settlement, now: Timestamp) -> Vec<Item> {
+        self.forget(now.minus(MEMORY));
+        let before = self.entries.insert(key, Entry::Done(settlement));
+        if !matches!(before, Some(Entry::Done(_))) {
+            self.by_age.push_back((now, key));
+        }
+        match before {
+            Some(Entry::InWork(followers)) => followers,
+            Some(Entry::Done(_)) | None => Vec::new(),
         }
     }
 
-    /// Whether the attempt is in progress here, or done.
+    /// Nothing was made of it: the attempt is free again. Gives the copies that
+    /// waited for it.
+    pub(crate) fn free(&mut self, key: Key) -> Vec<Item> {
+        match self.entries.get(&key) {
+            Some(Entry::InWork(_)) => {}
+            Some(Entry::Done(_)) | None => return Vec::new(),
+        }
+        match self.entries.remove(&key) {
+            Some(Entry::InWork(followers)) => followers,
+            Some(Entry::Done(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Whether the attempt is in work here, or done.
     pub(crate) fn knows(&self, key: Key) -> bool {
-        self.lock().entries.contains_key(&key)
+        self.entries.contains_key(&key)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("no panic holds it")
-    }
-}
-
-impl Inner {
-    fn done(&mut self, key: Key, settlement: Settlement, now: Timestamp) {
-        self.entries.insert(key, Entry::Done(settlement));
-        self.by_age.push_back((now, key));
-    }
-
-    fn forget_older_than(&mut self, limit: Timestamp) {
+    fn forget(&mut self, limit: Timestamp) {
         while let Some((at, key)) = self.by_age.front()
-            && *at < limit
+            && (*at < limit || self.by_age.len() >= CAPACITY)
         {
             self.entries.remove(key);
             self.by_age.pop_front();
@@ -105,38 +120,13 @@ impl Inner {
     }
 }
 
-/// The right to make an attempt. Dropped without being settled, the attempt is
-/// free again.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    set: SettledSet,
-    key: Key,
-    /// Closes the channel that others wait on.
-    _end: watch::Sender<()>,
-}
-
-impl Ticket {
-    /// Notes the outcome, which must have been recorded.
-    pub(crate) fn settle(self, settlement: Settlement, now: Timestamp) {
-        let mut inner = self.set.lock();
-        inner.forget_older_than(now.minus(MEMORY));
-        inner.done(self.key, settlement, now);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut inner = self.set.lock();
-        if let Some(Entry::InProgress(_)) = inner.entries.get(&self.key) {
-            inner.entries.remove(&self.key);
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use domain::EndpointId;
+
     use super::*;
+    use crate::samples;
 
     const ENDED: Settlement = Settlement {
         next_attempt_at: None,
@@ -146,58 +136,78 @@ mod tests {
         Timestamp::from_unix_millis(seconds * 1_000)
     }
 
+    fn copies() -> [Item; 3] {
+        let item = samples::item(EndpointId::new());
+        let copy = || Item {
+            delivery: item.delivery.clone(),
+            source: item.source.clone(),
+            epoch: item.epoch,
+            arrived_at: item.arrived_at,
+        };
+        let (second, third) = (copy(), copy());
+        [item, second, third]
+    }
+
     #[test]
     fn a_settled_attempt_is_done_and_the_next_one_is_new() {
-        let set = SettledSet::default();
-        let id = DeliveryId::new();
+        let mut set = SettledSet::default();
+        let [first, again, mut next] = copies();
+        let key = first.key();
         let retry = Settlement {
             next_attempt_at: Some(at(5)),
         };
-        let Claim::New(ticket) = set.claim((id, 1)) else {
-            panic!("it is new")
-        };
-        ticket.settle(retry, at(0));
-        assert!(matches!(set.claim((id, 1)), Claim::Done(found) if found == retry));
-        assert!(set.knows((id, 1)) && !set.knows((id, 2)));
-        assert!(matches!(set.claim((id, 2)), Claim::New(_)));
+        assert!(matches!(set.claim(first), Claim::New(_)));
+        set.settle(key, retry, at(0));
+        assert!(matches!(set.claim(again), Claim::Done(_, found) if found == retry));
+        next.delivery.attempt_number += 1;
+        assert!(!set.knows(next.key()));
+        assert!(matches!(set.claim(next), Claim::New(_)));
     }
 
-    #[tokio::test]
-    async fn a_second_claim_waits_for_the_first() {
-        let set = SettledSet::default();
-        let key = (DeliveryId::new(), 1);
-        let Claim::New(ticket) = set.claim(key) else {
-            panic!("it is new")
-        };
-        let Claim::InProgress(mut end) = set.claim(key) else {
-            panic!("it is taken")
-        };
-        set.note(key, ENDED, at(0));
-        assert!(matches!(set.claim(key), Claim::InProgress(_)));
-        ticket.settle(ENDED, at(0));
-        let _ = end.changed().await;
-        assert!(matches!(set.claim(key), Claim::Done(_)));
+    #[test]
+    fn copies_wait_for_the_first_and_share_its_end() {
+        let mut set = SettledSet::default();
+        let [first, second, third] = copies();
+        let key = first.key();
+        assert!(matches!(set.claim(first), Claim::New(_)));
+        assert!(matches!(set.claim(second), Claim::Follows));
+        assert_eq!(set.settle(key, ENDED, at(0)).len(), 1);
+        assert!(matches!(set.claim(third), Claim::Done(..)));
     }
 
     #[test]
     fn an_abandoned_attempt_is_free_again() {
-        let set = SettledSet::default();
-        let key = (DeliveryId::new(), 1);
-        let Claim::New(ticket) = set.claim(key) else {
-            panic!("it is new")
-        };
-        drop(ticket);
-        assert!(matches!(set.claim(key), Claim::New(_)));
+        let mut set = SettledSet::default();
+        let [first, second, third] = copies();
+        let key = first.key();
+        assert!(matches!(set.claim(first), Claim::New(_)));
+        assert!(matches!(set.claim(second), Claim::Follows));
+        assert_eq!(set.free(key).len(), 1);
+        assert!(matches!(set.claim(third), Claim::New(_)));
     }
 
     #[test]
     fn outcomes_are_forgotten_after_ten_minutes() {
-        let set = SettledSet::default();
+        let mut set = SettledSet::default();
         let (old, new) = ((DeliveryId::new(), 1), (DeliveryId::new(), 1));
-        set.note(old, ENDED, at(0));
-        set.note(new, ENDED, at(600));
+        set.settle(old, ENDED, at(0));
+        set.settle(new, ENDED, at(600));
         assert!(set.knows(old));
-        set.note((DeliveryId::new(), 1), ENDED, at(601));
+        set.settle((DeliveryId::new(), 1), ENDED, at(601));
         assert!(!set.knows(old) && set.knows(new));
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let mut set = SettledSet::default();
+        let first = (DeliveryId::new(), 1);
+        set.settle(first, ENDED, at(0));
+        for _ in 1..CAPACITY {
+            set.settle((DeliveryId::new(), 1), ENDED, at(0));
+        }
+        assert!(set.knows(first));
+        set.settle((DeliveryId::new(), 1), ENDED, at(0));
+        assert!(!set.knows(first));
+        assert_eq!(set.entries.len(), CAPACITY);
     }
 }

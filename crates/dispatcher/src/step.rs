@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use domain::{Attempt, Delivery, Endpoint, Outcome, Record, TraceContext};
+use domain::{Delivery, Endpoint, Outcome, Record, TraceContext};
 use proto::pipeline::DisableEndpoint;
 
 use crate::attempt::Made;
@@ -37,6 +37,14 @@ impl Step {
         }
     }
 
+    /// Whether the POST succeeded; `None` if none was made.
+    pub(crate) fn succeeded(&self) -> Option<bool> {
+        match &self.record.outcome {
+            Outcome::Attempt(attempt) => Some(attempt.failure.is_none()),
+            Outcome::Ended { .. } | Outcome::Deferred { .. } => None,
+        }
+    }
+
     /// A POST was made.
     pub(crate) fn made(delivery: &Delivery, endpoint: &Endpoint, made: Made) -> Self {
         let gone = made.endpoint_is_gone.then(|| DisableEndpoint {
@@ -53,7 +61,8 @@ impl Step {
     }
 }
 
-fn record(delivery: &Delivery, outcome: Outcome) -> Record {
+/// A record of the attempt that `delivery` asks for.
+pub(crate) fn record(delivery: &Delivery, outcome: Outcome) -> Record {
     Record {
         delivery_id: delivery.id,
         event_id: delivery.event.id,
@@ -69,25 +78,22 @@ fn record(delivery: &Delivery, outcome: Outcome) -> Record {
 }
 
 /// The record without the parts that can be large.
-pub(crate) fn stripped(record: Record) -> Record {
-    let outcome = match record.outcome {
-        Outcome::Attempt(attempt) => Outcome::Attempt(Box::new(Attempt {
-            request_headers: Vec::new(),
-            response_headers: Vec::new(),
-            response_body: Bytes::new(),
-            response_truncated: true,
-            ..*attempt
-        })),
-        small @ (Outcome::Ended { .. } | Outcome::Deferred { .. }) => small,
-    };
-    Record { outcome, ..record }
+pub(crate) fn stripped(record: &Record) -> Record {
+    let mut stripped = record.clone();
+    if let Outcome::Attempt(attempt) = &mut stripped.outcome {
+        attempt.request_headers.clear();
+        attempt.response_headers.clear();
+        attempt.response_body = Bytes::new();
+        attempt.response_truncated = true;
+    }
+    stripped
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use domain::{AttemptId, Timestamp};
+    use domain::{Attempt, AttemptId, Timestamp};
 
     use super::*;
     use crate::samples;
@@ -129,7 +135,7 @@ mod tests {
     fn a_stripped_record_still_tells_what_happened() {
         let endpoint = samples::endpoint();
         let delivery = samples::delivery(endpoint.id);
-        let record = stripped(Step::made(&delivery, &endpoint, made(false)).record);
+        let record = stripped(&Step::made(&delivery, &endpoint, made(false)).record);
         let Outcome::Attempt(attempt) = record.outcome else {
             panic!("it was an attempt")
         };

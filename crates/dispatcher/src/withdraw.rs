@@ -1,4 +1,4 @@
-//! A deleted endpoint's scheduled attempts are removed. One that escapes ends
+//! A deleted endpoint's scheduled and parked attempts are removed. One that escapes ends
 //! as cancelled when it is due.
 
 use std::time::Duration;
@@ -41,7 +41,11 @@ pub(crate) async fn run(broker: Broker, endpoints: EndpointDirectory, shutdown: 
 /// Repeats through every outage.
 async fn withdraw(broker: &Broker, endpoint: EndpointId) {
     loop {
-        match timeout(CALL, broker.cancel_retries(endpoint)).await {
+        let both = async {
+            broker.cancel_retries(endpoint).await?;
+            broker.withdraw_parked(endpoint).await
+        };
+        match timeout(CALL, both).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 debug!(%error, %endpoint, "cannot remove the retries of {endpoint} yet")

@@ -136,6 +136,17 @@ pub enum Content {
     EventsSequence(u64),
 }
 
+impl Content {
+    /// How many bytes of the body it carries.
+    #[must_use]
+    pub fn inline_bytes(&self) -> usize {
+        match self {
+            Self::Inline(body) => body.len(),
+            Self::EventsSequence(_) => 0,
+        }
+    }
+}
+
 /// What a delivery carries of its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryEvent {

@@ -16,6 +16,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use domain::breaker;
 use domain::egress::Policy;
 use domain::retry::Schedule;
 use secrecy::SecretString;
@@ -105,6 +106,8 @@ pub(crate) struct Config {
     pub(crate) retry_schedule: Schedule,
     pub(crate) delivery_timeout: Duration,
     pub(crate) delivery_concurrency: usize,
+    pub(crate) breaker: breaker::Settings,
+    pub(crate) lease_duration: Duration,
     pub(crate) duplicate_window: Duration,
     pub(crate) egress: Policy,
     pub(crate) partitions: NonZeroU16,
@@ -155,6 +158,8 @@ impl Config {
                 1,
                 u16::MAX,
             )?),
+            breaker: value::breaker(values)?,
+            lease_duration: value::lease_duration(values)?,
             duplicate_window: value::duration(
                 values,
                 Setting::DuplicateWindow,

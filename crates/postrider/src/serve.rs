@@ -41,7 +41,7 @@ pub(crate) async fn role(role: Role, loaded: Loaded) -> Result<()> {
             name: role.name(),
             roles,
             config: &loaded.config,
-            migrates: false,
+            is_alone: false,
         };
         wire::run(process, doors, shutdown, None).await
     })
@@ -79,7 +79,7 @@ pub(crate) async fn standalone(
                     name: "standalone",
                     roles: Role::ALL,
                     config: &config,
-                    migrates: true,
+                    is_alone: true,
                 };
                 wire::run(process, doors, shutdown, ready).await
             }

@@ -48,9 +48,10 @@ pub(crate) struct Process<'a> {
     pub(crate) name: &'a str,
     pub(crate) roles: &'a [Role],
     pub(crate) config: &'a Config,
-    /// Whether the database is brought to this version's schema first; roles
-    /// that run alone leave that to `postrider migrate`.
-    pub(crate) migrates: bool,
+    /// Whether no other process works on the same data. Then the database is
+    /// brought to this version's schema first, which `postrider migrate` does
+    /// otherwise, and what a predecessor held is free at once.
+    pub(crate) is_alone: bool,
 }
 
 /// Runs the roles until `shutdown` is cancelled, then drains.

@@ -90,6 +90,12 @@ impl Message {
         self.sequence
     }
 
+    /// The size of what it carries.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
     /// How often it has been delivered, this time included. Of a partition's
     /// messages: how often to this owner.
     #[must_use]

@@ -60,7 +60,10 @@ settings! {
     PublicUrl "public_url" Plain None, "where people reach the HTTP address from outside; the HTTP address unless set";
     RetrySchedule "retry_schedule" Plain Some("5s,30s,2min,10min,30min,2h,6h,12h,24h"), "delays before the second, third, … attempt; none for no retry";
     DeliveryTimeout "delivery_timeout" Plain Some("10s"), "limit of one attempt, the whole exchange";
-    DeliveryConcurrency "delivery_concurrency" Plain Some("256"), "attempts that one dispatcher has under way at once";
+    DeliveryConcurrency "delivery_concurrency" Plain Some("1024"), "attempts that one dispatcher has under way at once; accounts share them";
+    BreakerFailures "breaker_failures" Plain Some("10"), "consecutive failures after which an endpoint only gets probes; 0 never";
+    BreakerProbeInterval "breaker_probe_interval" Plain Some("30s"), "time between two probes of an endpoint that keeps failing";
+    LeaseDuration "lease_duration" Plain None, "how long a partition stays with a dispatcher that fell silent, whole seconds; 3s with one nats-server, 20s with more";
     DuplicateWindow "duplicate_window" Plain Some("20min"), "how long a repeated publish is recognised";
     EgressAllow "egress_allow" Plain Some(""), "CIDRs that deliveries may reach although they are not public";
     EgressAllowHttp "egress_allow_http" Plain Some("false"), "whether endpoints may have http:// URLs";

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use domain::breaker;
 use domain::egress::Policy;
 use domain::retry::{Schedule, parse_duration};
 use domain::vault::MasterKey;
@@ -201,6 +202,36 @@ pub(super) fn retry_schedule(values: &Values) -> Result<Schedule, Error> {
     };
     text.parse()
         .map_err(|error| invalid(values, Setting::RetrySchedule, error))
+}
+
+/// When endpoints that keep failing are paused.
+pub(super) fn breaker(values: &Values) -> Result<breaker::Settings, Error> {
+    let failures = number(values, Setting::BreakerFailures, 0, u16::MAX)?;
+    let day = Duration::from_secs(86_400);
+    let probe_interval = duration(
+        values,
+        Setting::BreakerProbeInterval,
+        Duration::from_millis(100)..=day,
+    )?;
+    Ok(breaker::Settings {
+        failures: failures.into(),
+        probe_interval,
+    })
+}
+
+/// A single nats-server is back or not; a cluster needs up to 9 s to elect.
+pub(super) fn lease_duration(values: &Values) -> Result<Duration, Error> {
+    let setting = Setting::LeaseDuration;
+    if values.get(setting).is_none() {
+        let replicas = number(values, Setting::NatsReplicas, 1, 5)?;
+        return Ok(Duration::from_secs(if replicas > 1 { 20 } else { 3 }));
+    }
+    let range = Duration::from_secs(1)..=Duration::from_secs(300);
+    let given = duration(values, setting, range)?;
+    if given.subsec_nanos() > 0 {
+        return Err(invalid(values, setting, "use whole seconds, e.g. 3s"));
+    }
+    Ok(given)
 }
 
 pub(super) fn egress(values: &Values, dev: bool) -> Result<Policy, Error> {

@@ -63,7 +63,7 @@ impl Foundation {
             true => {
                 let url = needed(&config.database_url, Setting::DatabaseUrl)?;
                 let pool = database::open(url).await?;
-                if process.migrates {
+                if process.is_alone {
                     database::migrate(&pool).await?;
                 }
                 Some(pool)

@@ -105,7 +105,7 @@ pub(super) fn assemble(
         let part = match role {
             Role::Ingest => parts.ingest(foundation)?,
             Role::Fanout => fanout(process.config, foundation)?,
-            Role::Dispatcher => dispatcher(process.config, foundation)?,
+            Role::Dispatcher => dispatcher(process, foundation)?,
             Role::History => parts.history(process.config, foundation)?,
             Role::Control => parts.control(process.config, foundation, addresses)?,
         };
@@ -192,7 +192,8 @@ fn fanout(config: &Config, foundation: &Foundation) -> Result<Part> {
     Ok(part!(Role::Fanout, fanout::Role::new(config, deps)?))
 }
 
-fn dispatcher(config: &Config, foundation: &Foundation) -> Result<Part> {
+fn dispatcher(process: &Process<'_>, foundation: &Foundation) -> Result<Part> {
+    let config = process.config;
     let deps = dispatcher::Deps {
         broker: foundation.broker.clone(),
         endpoints: foundation.endpoints.clone(),
@@ -205,6 +206,9 @@ fn dispatcher(config: &Config, foundation: &Foundation) -> Result<Part> {
         egress: config.egress.clone(),
         user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")).to_owned(),
         concurrency: config.delivery_concurrency,
+        breaker: config.breaker,
+        lease_duration: config.lease_duration,
+        is_alone: process.is_alone,
     };
     Ok(part!(
         Role::Dispatcher,

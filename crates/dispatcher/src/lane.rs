@@ -1,0 +1,273 @@
+//! One endpoint's lane: what waits for it in memory, and whether it may be sent
+//! to now. Only a partition's owner has one, so nothing of it is shared.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::breaker::{self, Breaker};
+use domain::pace::Pacer;
+use domain::{AccountId, DeferralReason, Endpoint, Partition, Timestamp};
+
+use crate::backlog::Backlog;
+use crate::item::Item;
+
+/// POSTs at once to an endpoint that says nothing else.
+pub(crate) const DEFAULT_CONCURRENCY: u32 = 64;
+
+/// What waits longer than this is parked.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What waits in memory, at most, when it flows.
+const MAX_QUEUED: usize = 4_096;
+
+/// Test events that wait, at most; more are treated like others.
+const MAX_TESTS: usize = 32;
+
+/// PARKED is read on when less than this waits in memory.
+const REFILL_BELOW: usize = 16;
+
+/// An idle lane of an endpoint that has failed is kept for so long, with its
+/// breaker.
+const BREAKER_MEMORY: Duration = Duration::from_secs(3_600);
+
+/// Whether the next one may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Not before this.
+    Until(Instant),
+    /// When one of those in flight has ended.
+    Full,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) account: AccountId,
+    pub(crate) partition: Partition,
+    /// As the directory has it; `None` if it has none.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// Waits here, in order.
+    queue: VecDeque<Item>,
+    /// Test events, which go before the others and past the breaker.
+    tests: VecDeque<Item>,
+    pub(crate) backlog: Backlog,
+    pacer: Option<Pacer>,
+    pub(crate) breaker: Breaker,
+    pub(crate) in_flight: u32,
+    /// It stands in line for its account's share.
+    pub(crate) in_line: bool,
+    /// Nothing is sent before this, e.g. because it cannot be signed.
+    pub(crate) held_until: Option<Instant>,
+    /// When it is looked at again, if that has been arranged.
+    pub(crate) wake_at: Option<Instant>,
+    last_used: Instant,
+}
+
+impl Lane {
+    /// `owned_since` is when the partition came to this process: until then,
+    /// somebody else may have sent.
+    pub(crate) fn new(
+        account: AccountId,
+        partition: Partition,
+        endpoint: Option<Arc<Endpoint>>,
+        breaker: Breaker,
+        owned_since: Instant,
+        now: Instant,
+    ) -> Self {
+        let limit = endpoint.as_ref().and_then(|endpoint| endpoint.rate_limit);
+        Self {
+            account,
+            partition,
+            pacer: limit.map(|limit| Pacer::after(limit, owned_since)),
+            endpoint,
+            queue: VecDeque::new(),
+            tests: VecDeque::new(),
+            backlog: Backlog::default(),
+            breaker,
+            in_flight: 0,
+            in_line: false,
+            held_until: None,
+            wake_at: None,
+            last_used: now,
+        }
+    }
+
+    /// The endpoint has changed, or is gone.
+    pub(crate) fn change(&mut self, endpoint: Option<Arc<Endpoint>>, now: Instant) {
+        let limit = endpoint.as_ref().and_then(|endpoint| endpoint.rate_limit);
+        match (&mut self.pacer, limit) {
+            (Some(pacer), Some(limit)) => pacer.change(limit, now),
+            (pacer, limit) => *pacer = limit.map(Pacer::per_second),
+        }
+        // Whatever held it back, its owner may have mended.
+        self.held_until = None;
+        self.endpoint = endpoint;
+    }
+
+    /// Whether its deliveries end without a POST.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.endpoint
+            .as_ref()
+            .is_none_or(|endpoint| endpoint.disabled)
+    }
+
+    /// Takes an attempt: into memory, or behind what is parked.
+    pub(crate) fn push(&mut self, item: Item, now: Instant) {
+        self.last_used = now;
+        if item.is_test() && self.tests.len() < MAX_TESTS {
+            self.tests.push_back(item);
+        } else if !item.is_parked() && !self.is_closed() && self.must_park(now) {
+            self.backlog.push(item);
+        } else {
+            self.queue.push_back(item);
+        }
+    }
+
+    /// Whether what comes would wait for longer than a moment.
+    fn must_park(&self, now: Instant) -> bool {
+        if !self.backlog.is_empty() || self.queue.len() >= MAX_QUEUED {
+            return true;
+        }
+        if self.breaker.probe_at().is_some() {
+            // The next probe is all that can be sent.
+            return self.breaker.at_once(now) == 0 || !self.queue.is_empty();
+        }
+        let ahead = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        self.pacer.as_ref().is_some_and(|pacer| {
+            let wait = pacer.ready_at(now).saturating_duration_since(now);
+            wait + pacer.interval().saturating_mul(ahead) > PATIENCE
+        })
+    }
+
+    /// The next one, if there is any.
+    pub(crate) fn front(&self) -> Option<&Item> {
+        self.tests.front().or_else(|| self.queue.front())
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        self.tests.pop_front().or_else(|| self.queue.pop_front())
+    }
+
+    /// It was not sent after all: it stays the next one.
+    pub(crate) fn put_back(&mut self, item: Item) {
+        if item.is_test() {
+            self.tests.push_front(item);
+        } else {
+            self.queue.push_front(item);
+        }
+    }
+
+    /// Whether the next one may be sent now.
+    pub(crate) fn gate(&self, now: Instant) -> Gate {
+        let is_test = !self.tests.is_empty();
+        let mut at_once = self.max_concurrency();
+        if !is_test {
+            at_once = at_once.min(self.breaker.at_once(now));
+        }
+        if self.in_flight >= at_once {
+            return match self.breaker.probe_at() {
+                Some(at) if at > now && !is_test => Gate::Until(at),
+                _ => Gate::Full,
+            };
+        }
+        let paced = self.pacer.as_ref().map(|pacer| pacer.ready_at(now));
+        match paced.max(self.held_until) {
+            Some(at) if at > now => Gate::Until(at),
+            _ => Gate::Open,
+        }
+    }
+
+    fn max_concurrency(&self) -> u32 {
+        DEFAULT_CONCURRENCY
+    }
+
+    /// The next one is sent now.
+    pub(crate) fn sent(&mut self, is_test: bool, now: Instant) {
+        self.last_used = now;
+        self.in_flight += 1;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.sent(now);
+        }
+        if !is_test {
+            self.breaker.sent(now);
+        }
+    }
+
+    /// A POST has ended; a test's says nothing about the endpoint.
+    pub(crate) fn ended(&mut self, result: Option<bool>, now: Instant) -> breaker::Change {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        match result {
+            Some(true) => self.breaker.succeeded(now),
+            Some(false) => self.breaker.failed(now),
+            None => breaker::Change::None,
+        }
+    }
+
+    /// Moves what has waited in memory for too long behind what is parked; all
+    /// of it if the endpoint is paused.
+    pub(crate) fn park_the_patient(&mut self, now: Instant) {
+        let paused = self.breaker.probe_at().is_some();
+        let is_late = |item: &Item| now.saturating_duration_since(item.arrived_at) > PATIENCE;
+        let from = |item: &Item| !item.is_parked() && (paused || is_late(item));
+        if self.is_closed() || !self.queue.iter().any(from) {
+            return;
+        }
+        // What came later goes with it, in order.
+        let (stay, go) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(Item::is_parked);
+        self.queue = stay;
+        let go: VecDeque<Item> = go;
+        for item in go {
+            self.backlog.push(item);
+        }
+    }
+
+    /// Why what is parked now waits, and until when, about.
+    pub(crate) fn deferral(&self, now: Instant) -> (DeferralReason, Option<Instant>) {
+        if let Some(probe_at) = self.breaker.probe_at() {
+            return (DeferralReason::Paused, Some(probe_at));
+        }
+        let until = self.pacer.as_ref().map(|pacer| {
+            let ahead = self.backlog.waiting() + self.queue.len() as u64;
+            let wait = pacer
+                .interval()
+                .saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+            pacer.ready_at(now).max(now) + wait
+        });
+        (DeferralReason::Throttled, until)
+    }
+
+    /// Whether more should be read from PARKED.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.queue.len() < REFILL_BELOW
+    }
+
+    /// How many wait in memory.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len() + self.tests.len()
+    }
+
+    /// Whether nothing would be lost with it.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        let unused = now.saturating_duration_since(self.last_used);
+        self.queued() == 0
+            && self.in_flight == 0
+            && !self.in_line
+            && self.backlog.is_done()
+            && self.pacer.as_ref().is_none_or(|pacer| pacer.is_idle(now))
+            && (self.breaker.is_pristine() || unused > BREAKER_MEMORY)
+    }
+
+    /// Everything in memory, to be given back: this process lets go.
+    pub(crate) fn give_back(&mut self) -> Vec<Item> {
+        let queued = self.tests.drain(..).chain(self.queue.drain(..));
+        queued.chain(self.backlog.give_back()).collect()
+    }
+}
+
+/// An instant of this process's clock as a time of day.
+pub(crate) fn time_of(instant: Instant, now: Instant, now_is: Timestamp) -> Timestamp {
+    now_is.plus(instant.saturating_duration_since(now))
+}

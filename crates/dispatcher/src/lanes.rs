@@ -1,0 +1,606 @@
+//! Every lane of the partitions that this process owns. No I/O: what happened
+//! comes in with the time it happened, what is to be done comes out as
+//! [`Action`]s.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::breaker::{self, Breaker};
+use domain::{AccountId, DeferralReason, Endpoint, EndpointId, Partition, Partitions, Timestamp};
+
+use crate::decide::{self, End};
+use crate::item::{Item, Source};
+use crate::lane::{Gate, Lane, time_of};
+use crate::settled::{Claim, Key, SettledSet, Settlement};
+use crate::share::Share;
+
+/// Outcomes that are not recorded yet, at most. When there are so many, nothing
+/// new is sent: what cannot be recorded must not be repeated.
+const MAX_UNRECORDED: usize = 4_096;
+
+/// How long a lane rests whose delivery could not be settled here.
+const REST: Duration = Duration::from_secs(30);
+
+/// How long until PARKED is asked again.
+const READ_AGAIN: Duration = Duration::from_millis(100);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Post it; then say [`Lanes::posted`], and [`Lanes::settled`].
+    Post(Item, Arc<Endpoint>),
+    /// Record that it ends without a POST; then say [`Lanes::settled`].
+    End(Item, End),
+    /// It has been done before: see to it that its next attempt is scheduled;
+    /// then say [`Lanes::repeated`].
+    Repeat(Item, Settlement),
+    /// Store them in PARKED, record why; then say [`Lanes::stored`].
+    Park(EndpointId, Vec<Item>, DeferralReason, Option<Timestamp>),
+    /// Read PARKED behind this sequence; then say [`Lanes::read`].
+    Read(EndpointId, u64),
+    /// Remove from PARKED up to this sequence; then say [`Lanes::discarded`].
+    Discard(EndpointId, u64),
+}
+
+/// How lanes are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// POSTs in flight at once, all lanes together.
+    pub(crate) concurrency: usize,
+    pub(crate) breaker: breaker::Settings,
+}
+
+/// Where a lane looks up its endpoint.
+type Lookup = Box<dyn Fn(EndpointId) -> Option<Arc<Endpoint>> + Send>;
+
+/// A partition that this process owns.
+#[derive(Debug)]
+struct Owned {
+    epoch: u64,
+    since: Instant,
+    settled: SettledSet,
+    /// Actions under way whose end is not known yet.
+    under_way: usize,
+    /// Nothing new is begun.
+    draining: bool,
+}
+
+impl Owned {
+    /// An action on this item has come to its end.
+    fn is_through(&mut self, item: &Item) {
+        if item.epoch == self.epoch {
+            self.under_way = self.under_way.saturating_sub(1);
+        }
+    }
+}
+
+pub(crate) struct Lanes {
+    settings: Settings,
+    hash: Partitions,
+    lookup: Lookup,
+    partitions: HashMap<Partition, Owned>,
+    lanes: HashMap<EndpointId, Lane>,
+    share: Share,
+    unrecorded: usize,
+    /// Lanes to look at before anything else happens.
+    touched: HashSet<EndpointId>,
+    timers: BinaryHeap<Reverse<(Instant, EndpointId)>>,
+    actions: Vec<Action>,
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lanes")
+            .field("lanes", &self.lanes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What lanes look like from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Census {
+    pub(crate) lanes: usize,
+    pub(crate) in_flight: usize,
+    /// Waiting in memory.
+    pub(crate) queued: usize,
+    /// Waiting in PARKED, about.
+    pub(crate) parked: u64,
+    /// Endpoints that only get probes.
+    pub(crate) paused: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(settings: Settings, hash: Partitions, lookup: Lookup) -> Self {
+        Self {
+            share: Share::new(settings.concurrency),
+            settings,
+            hash,
+            lookup,
+            partitions: HashMap::new(),
+            lanes: HashMap::new(),
+            unrecorded: 0,
+            touched: HashSet::new(),
+            timers: BinaryHeap::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// The partition is this process's from now on. `parked` names endpoints
+    /// that have something in PARKED.
+    pub(crate) fn gained(
+        &mut self,
+        partition: Partition,
+        epoch: u64,
+        settled: SettledSet,
+        parked: Vec<(EndpointId, u64)>,
+        now: Instant,
+    ) {
+        let owned = Owned {
+            epoch,
+            since: now,
+            settled,
+            under_way: 0,
+            draining: false,
+        };
+        self.partitions.insert(partition, owned);
+        self.found(partition, parked, now);
+    }
+
+    /// Endpoints of the partition have something in PARKED, whether known or
+    /// not.
+    pub(crate) fn found(
+        &mut self,
+        partition: Partition,
+        parked: Vec<(EndpointId, u64)>,
+        now: Instant,
+    ) {
+        if !self
+            .partitions
+            .get(&partition)
+            .is_some_and(|owned| !owned.draining)
+        {
+            return;
+        }
+        for (endpoint, messages) in parked {
+            if !self.lanes.contains_key(&endpoint) {
+                // How it is, the earlier owner knew: it is approached slowly.
+                let breaker = Breaker::cautious(self.settings.breaker, now);
+                self.make_lane(partition, endpoint, None, breaker, now);
+            }
+            if let Some(lane) = self.lanes.get_mut(&endpoint) {
+                lane.backlog.found(messages);
+                self.touched.insert(endpoint);
+            }
+        }
+    }
+
+    /// Takes nothing new from the partition and gives back what only waits.
+    pub(crate) fn drain(&mut self, partition: Partition) {
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.draining = true;
+        }
+        let of_partition = |lane: &&mut Lane| lane.partition == partition;
+        let waiting: Vec<Item> = self
+            .lanes
+            .values_mut()
+            .filter(of_partition)
+            .flat_map(Lane::give_back)
+            .collect();
+        for item in waiting {
+            self.free(item.key(), partition);
+            item.give_back();
+        }
+    }
+
+    /// Whether nothing of the partition is under way any more.
+    pub(crate) fn is_drained(&self, partition: Partition) -> bool {
+        self.partitions
+            .get(&partition)
+            .is_none_or(|owned| owned.draining && owned.under_way == 0)
+    }
+
+    /// The partition is no longer this process's.
+    pub(crate) fn lost(&mut self, partition: Partition) {
+        self.drain(partition);
+        self.partitions.remove(&partition);
+        self.lanes.retain(|_, lane| lane.partition != partition);
+    }
+
+    /// Deliveries have arrived.
+    pub(crate) fn arrived(&mut self, partition: Partition, items: Vec<Item>, now: Instant) {
+        for item in items {
+            self.arrive(partition, item, now);
+        }
+    }
+
+    fn arrive(&mut self, partition: Partition, item: Item, now: Instant) {
+        let owned = match self.partitions.get_mut(&partition) {
+            Some(owned) if !owned.draining => owned,
+            _ => return item.give_back(),
+        };
+        let item = match owned.settled.claim(item) {
+            Claim::New(item) => item,
+            Claim::Follows => return,
+            Claim::Done(item, settlement) => return self.repeat(item, settlement),
+        };
+        let endpoint = item.delivery.endpoint_id;
+        if !self.lanes.contains_key(&endpoint) {
+            let breaker = Breaker::new(self.settings.breaker);
+            let account = Some(item.delivery.event.account.clone());
+            self.make_lane(partition, endpoint, account, breaker, now);
+        }
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.push(item, now);
+            self.touched.insert(endpoint);
+        }
+    }
+
+    fn make_lane(
+        &mut self,
+        partition: Partition,
+        id: EndpointId,
+        account: Option<AccountId>,
+        breaker: Breaker,
+        now: Instant,
+    ) {
+        let endpoint = (self.lookup)(id);
+        let of_endpoint = endpoint.as_ref().map(|endpoint| endpoint.account.clone());
+        // Nobody's account is nowhere in flight: what is parked for an endpoint
+        // that is gone ends without a POST.
+        let Some(account) = of_endpoint
+            .or(account)
+            .or_else(|| AccountId::parse("-").ok())
+        else {
+            return;
+        };
+        let since = self
+            .partitions
+            .get(&partition)
+            .map_or(now, |owned| owned.since);
+        let lane = Lane::new(account, partition, endpoint, breaker, since, now);
+        self.lanes.insert(id, lane);
+    }
+
+    /// It is done; its next attempt may not have been scheduled, if whoever did
+    /// it died right then.
+    fn repeat(&mut self, item: Item, settlement: Settlement) {
+        let next = (item.delivery.id, item.delivery.attempt_number + 1);
+        let owned = self
+            .partitions
+            .get(&self.hash.of(item.delivery.endpoint_id));
+        let knows_next = owned.is_some_and(|owned| owned.settled.knows(next));
+        if settlement.next_attempt_at.is_some() && !knows_next {
+            self.actions.push(Action::Repeat(item, settlement));
+        } else {
+            self.release(item);
+        }
+    }
+
+    /// The next attempt of what was done before is scheduled.
+    pub(crate) fn repeated(&mut self, item: Item) {
+        self.release(item);
+    }
+
+    /// A POST has ended: `result` is whether it succeeded, `None` if none was
+    /// made or it was a test.
+    pub(crate) fn posted(
+        &mut self,
+        endpoint: EndpointId,
+        account: &AccountId,
+        result: Option<bool>,
+        now: Instant,
+    ) -> breaker::Change {
+        self.share.end(account);
+        let mut change = breaker::Change::None;
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            change = lane.ended(result, now);
+            if change == breaker::Change::Opened {
+                lane.park_the_patient(now);
+            }
+            self.touched.insert(endpoint);
+        }
+        change
+    }
+
+    /// What became of an attempt is recorded, and its next one scheduled.
+    pub(crate) fn settled(&mut self, item: Item, settlement: Settlement, now_is: Timestamp) {
+        self.unrecorded = self.unrecorded.saturating_sub(1);
+        let partition = self.hash.of(item.delivery.endpoint_id);
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.is_through(&item);
+            let copies = owned.settled.settle(item.key(), settlement, now_is);
+            for copy in copies {
+                self.release(copy);
+            }
+        }
+        self.release(item);
+    }
+
+    /// It could not be settled here, now. `rests` says that its endpoint cannot
+    /// be sent to for a while.
+    pub(crate) fn unsettled(&mut self, item: Item, rests: bool, now: Instant) {
+        self.unrecorded = self.unrecorded.saturating_sub(1);
+        let endpoint = item.delivery.endpoint_id;
+        let partition = self.hash.of(endpoint);
+        let Some(owned) = self.partitions.get_mut(&partition) else {
+            return item.give_back();
+        };
+        owned.is_through(&item);
+        // What is parked was read, and is not read again by this process.
+        let stays = (rests || item.is_parked()) && !owned.draining && owned.epoch == item.epoch;
+        match self.lanes.get_mut(&endpoint) {
+            Some(lane) if stays => {
+                lane.held_until = Some(now + REST);
+                lane.put_back(item);
+                self.touched.insert(endpoint);
+            }
+            _ => {
+                self.free(item.key(), partition);
+                item.give_back();
+            }
+        }
+    }
+
+    /// A list is in PARKED, or was refused (`None`).
+    pub(crate) fn stored(&mut self, endpoint: EndpointId, items: Vec<Item>, sequence: Option<u64>) {
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.backlog.stored(sequence, items.len() as u64);
+            self.touched.insert(endpoint);
+        }
+        let partition = self.hash.of(endpoint);
+        if let (Some(owned), Some(first)) = (self.partitions.get_mut(&partition), items.first()) {
+            owned.is_through(first);
+        }
+        for item in items {
+            self.free(item.key(), partition);
+            match sequence {
+                Some(_) => item.done(),
+                None => item.give_back(),
+            }
+        }
+    }
+
+    /// Frees an attempt. Copies that waited for it are not needed: it comes
+    /// again itself.
+    fn free(&mut self, key: Key, partition: Partition) {
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            for copy in owned.settled.free(key) {
+                self.release(copy);
+            }
+        }
+    }
+
+    /// An attempt is done with. A message is acked when all of it is dropped;
+    /// what stands in PARKED is counted.
+    fn release(&mut self, item: Item) {
+        if let Source::Parked(sequence) = item.source
+            && let Some(lane) = self.lanes.get_mut(&item.delivery.endpoint_id)
+        {
+            lane.backlog.settled(sequence);
+            self.touched.insert(item.delivery.endpoint_id);
+        }
+        item.done();
+    }
+
+    /// What PARKED held; `None` if it could not be asked.
+    pub(crate) fn read(
+        &mut self,
+        endpoint: EndpointId,
+        lists: Option<Vec<(u64, Vec<Item>)>>,
+        now: Instant,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&endpoint) else {
+            return;
+        };
+        self.touched.insert(endpoint);
+        let partition = lane.partition;
+        let Some(lists) = lists else {
+            lane.backlog.read_failed();
+            self.wake_at(endpoint, now + READ_AGAIN);
+            return;
+        };
+        for (sequence, items) in &lists {
+            lane.backlog.took(*sequence, items.len());
+        }
+        if lane.backlog.read_ended(!lists.is_empty()) {
+            self.wake_at(endpoint, now + READ_AGAIN);
+        }
+        for (_, items) in lists {
+            self.arrived(partition, items, now);
+        }
+    }
+
+    pub(crate) fn discarded(&mut self, endpoint: EndpointId) {
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.backlog.discard_ended();
+            self.touched.insert(endpoint);
+        }
+    }
+
+    /// The directory has another version of the endpoint, or has it no more.
+    pub(crate) fn changed(&mut self, endpoint: EndpointId, now: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.change((self.lookup)(endpoint), now);
+            self.touched.insert(endpoint);
+        }
+    }
+
+    /// Any endpoint may have changed.
+    pub(crate) fn all_changed(&mut self, now: Instant) {
+        let endpoints: Vec<EndpointId> = self.lanes.keys().copied().collect();
+        for endpoint in endpoints {
+            self.changed(endpoint, now);
+        }
+    }
+
+    /// Parks what has waited for too long and drops lanes that are idle. Twice
+    /// a second is often enough.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let touched = &mut self.touched;
+        self.lanes.retain(|id, lane| {
+            if lane.is_idle(now) {
+                return false;
+            }
+            if lane.queued() > 0 {
+                lane.park_the_patient(now);
+                touched.insert(*id);
+            }
+            true
+        });
+    }
+
+    /// Moves everything on that can move, and gives what is to be done.
+    pub(crate) fn advance(&mut self, now: Instant, now_is: Timestamp) -> Vec<Action> {
+        while let Some(Reverse((at, endpoint))) = self.timers.peek().copied()
+            && at <= now
+        {
+            self.timers.pop();
+            if let Some(lane) = self.lanes.get_mut(&endpoint)
+                && lane.wake_at == Some(at)
+            {
+                lane.wake_at = None;
+                self.touched.insert(endpoint);
+            }
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for endpoint in touched.drain() {
+            self.pump(endpoint, now, now_is);
+        }
+        self.touched = touched;
+        while self.unrecorded < MAX_UNRECORDED
+            && let Some(endpoint) = self.share.next()
+        {
+            if let Some(lane) = self.lanes.get_mut(&endpoint) {
+                lane.in_line = false;
+            }
+            self.pump_one(endpoint, now);
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to advance again, if nothing happens before.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn pump(&mut self, endpoint: EndpointId, now: Instant, now_is: Timestamp) {
+        while self.send_next(endpoint, now) {}
+        let Some(lane) = self.lanes.get_mut(&endpoint) else {
+            return;
+        };
+        let Some(owned) = self.partitions.get_mut(&lane.partition) else {
+            return;
+        };
+        if !owned.draining {
+            if let Some(items) = lane.backlog.next_list() {
+                let (reason, until) = lane.deferral(now);
+                let until = until.map(|until| time_of(until, now, now_is));
+                owned.under_way += 1;
+                self.actions
+                    .push(Action::Park(endpoint, items, reason, until));
+            }
+            if lane.wants_more()
+                && let Some(after) = lane.backlog.next_read()
+            {
+                self.actions.push(Action::Read(endpoint, after));
+            }
+        }
+        if let Some(through) = lane.backlog.next_discard() {
+            self.actions.push(Action::Discard(endpoint, through));
+        }
+    }
+
+    /// Its turn in line: one, and to the end of the line again.
+    fn pump_one(&mut self, endpoint: EndpointId, now: Instant) {
+        if self.send_next(endpoint, now) {
+            self.touched.insert(endpoint);
+            if let Some(lane) = self.lanes.get_mut(&endpoint)
+                && lane.gate(now) == Gate::Open
+                && lane.queued() > 0
+                && !lane.in_line
+            {
+                lane.in_line = true;
+                let account = lane.account.clone();
+                self.share.wait(&account, endpoint);
+            }
+        }
+    }
+
+    /// Sends or ends the next delivery of a lane. Gives whether there may be
+    /// more to do right away.
+    fn send_next(&mut self, endpoint: EndpointId, now: Instant) -> bool {
+        let Some(lane) = self.lanes.get_mut(&endpoint) else {
+            return false;
+        };
+        let Some(owned) = self.partitions.get_mut(&lane.partition) else {
+            return false;
+        };
+        if owned.draining {
+            return false;
+        }
+        let Some(front) = lane.front() else {
+            return false;
+        };
+        let admitted = decide::admit(&front.delivery, lane.endpoint.as_deref());
+        if let Err(end) = admitted {
+            if let Some(item) = lane.pop() {
+                owned.under_way += 1;
+                self.unrecorded += 1;
+                self.actions.push(Action::End(item, end));
+            }
+            return true;
+        }
+        if lane.in_line {
+            return false;
+        }
+        match lane.gate(now) {
+            Gate::Open => {}
+            Gate::Full => return false,
+            Gate::Until(at) => {
+                self.wake_at(endpoint, at);
+                return false;
+            }
+        }
+        if self.unrecorded >= MAX_UNRECORDED || !self.share.start(&lane.account) {
+            lane.in_line = true;
+            let account = lane.account.clone();
+            self.share.wait(&account, endpoint);
+            return false;
+        }
+        if let (Some(item), Some(to)) = (lane.pop(), lane.endpoint.clone()) {
+            lane.sent(item.is_test(), now);
+            owned.under_way += 1;
+            self.unrecorded += 1;
+            self.actions.push(Action::Post(item, to));
+        }
+        true
+    }
+
+    fn wake_at(&mut self, endpoint: EndpointId, at: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&endpoint)
+            && lane.wake_at.is_none_or(|known| at < known)
+        {
+            lane.wake_at = Some(at);
+            self.timers.push(Reverse((at, endpoint)));
+        }
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census {
+            lanes: self.lanes.len(),
+            in_flight: self.share.in_flight(),
+            ..Census::default()
+        };
+        for lane in self.lanes.values() {
+            census.queued += lane.queued();
+            census.parked += lane.backlog.waiting();
+            census.paused += usize::from(lane.breaker.probe_at().is_some());
+        }
+        census
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,483 @@
+//! Lanes in a world of their own: time is passed in, PARKED is a map, and
+//! POSTs take as long as the test says.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::sync::Mutex;
+
+use domain::{Delivery, DeliveryId, Partitions};
+
+use super::*;
+use crate::samples;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+const EPOCH: u64 = 7;
+const NOW_IS: Timestamp = Timestamp::from_unix_millis(1_000_000);
+
+type Endpoints = Arc<Mutex<HashMap<EndpointId, Arc<Endpoint>>>>;
+
+/// What an endpoint does to a POST: how long it takes, and whether it succeeds.
+type Behaviour = Box<dyn Fn(&Delivery, Duration) -> (Duration, bool)>;
+
+struct World {
+    lanes: Lanes,
+    start: Instant,
+    now: Instant,
+    endpoints: Endpoints,
+    behaviour: Behaviour,
+    parked: BTreeMap<u64, (EndpointId, Vec<Delivery>)>,
+    sequence: u64,
+    in_flight: Vec<(Instant, Item, bool)>,
+    /// Every POST: when it began, to which endpoint, of which delivery.
+    posts: Vec<(Duration, EndpointId, DeliveryId)>,
+    ended: Vec<(DeliveryId, End)>,
+    most_parked: usize,
+}
+
+impl World {
+    fn new(concurrency: usize, behaviour: Behaviour) -> Self {
+        let settings = Settings {
+            concurrency,
+            breaker: breaker::Settings {
+                failures: 10,
+                probe_interval: 30 * SECOND,
+            },
+        };
+        let endpoints = Endpoints::default();
+        let shared = Arc::clone(&endpoints);
+        let lookup = Box::new(move |id| shared.lock().unwrap().get(&id).cloned());
+        let hash = Partitions::new(NonZeroU16::MIN);
+        let start = Instant::now();
+        let mut lanes = Lanes::new(settings, hash, lookup);
+        let partition = hash.iter().next().unwrap();
+        lanes.gained(partition, EPOCH, SettledSet::default(), Vec::new(), start);
+        Self {
+            lanes,
+            start,
+            // What an earlier owner may have sent is long ago.
+            now: start + SECOND,
+            endpoints,
+            behaviour,
+            parked: BTreeMap::new(),
+            sequence: 0,
+            in_flight: Vec::new(),
+            posts: Vec::new(),
+            ended: Vec::new(),
+            most_parked: 0,
+        }
+    }
+
+    fn endpoint(&mut self, account: &str, rate_limit: Option<u32>) -> EndpointId {
+        let endpoint = Endpoint {
+            account: AccountId::parse(account).unwrap(),
+            rate_limit,
+            ..samples::endpoint()
+        };
+        let id = endpoint.id;
+        self.endpoints
+            .lock()
+            .unwrap()
+            .insert(id, Arc::new(endpoint));
+        id
+    }
+
+    fn change(&mut self, id: EndpointId, change: impl FnOnce(&mut Endpoint)) {
+        let mut endpoint = (*self.endpoints.lock().unwrap()[&id]).clone();
+        change(&mut endpoint);
+        self.endpoints
+            .lock()
+            .unwrap()
+            .insert(id, Arc::new(endpoint));
+        self.lanes.changed(id, self.now);
+    }
+
+    fn item(&self, endpoint: EndpointId) -> Item {
+        let mut item = samples::item(endpoint);
+        let mut event = (*item.delivery.event).clone();
+        event.account = self.endpoints.lock().unwrap()[&endpoint].account.clone();
+        item.delivery.event = Arc::new(event);
+        item.epoch = EPOCH;
+        item.arrived_at = self.now;
+        item
+    }
+
+    fn arrive(&mut self, endpoint: EndpointId, count: usize) -> Vec<DeliveryId> {
+        let items: Vec<Item> = (0..count).map(|_| self.item(endpoint)).collect();
+        let ids = items.iter().map(|item| item.delivery.id).collect();
+        let partition = self.lanes.hash.iter().next().unwrap();
+        self.lanes.arrived(partition, items, self.now);
+        self.settle();
+        ids
+    }
+
+    /// Does what the lanes ask for, until they ask for nothing more.
+    fn settle(&mut self) {
+        loop {
+            let actions = self.lanes.advance(self.now, NOW_IS);
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Post(item, endpoint) => {
+                let at = self.now - self.start;
+                self.posts.push((at, endpoint.id, item.delivery.id));
+                let (takes, succeeds) = (self.behaviour)(&item.delivery, at);
+                self.in_flight.push((self.now + takes, item, succeeds));
+            }
+            Action::End(item, end) => {
+                self.ended.push((item.delivery.id, end));
+                self.lanes.settled(item, ENDED, NOW_IS);
+            }
+            Action::Repeat(item, _) => self.lanes.repeated(item),
+            Action::Park(endpoint, items, ..) => {
+                self.sequence += 1;
+                let deliveries = items.iter().map(|item| item.delivery.clone()).collect();
+                self.parked.insert(self.sequence, (endpoint, deliveries));
+                self.most_parked = self.most_parked.max(self.parked.len());
+                self.lanes.stored(endpoint, items, Some(self.sequence));
+            }
+            Action::Read(endpoint, after) => {
+                let behind = self.parked.range(after + 1..);
+                let of_endpoint = behind.filter(|(_, (of, _))| *of == endpoint).take(4);
+                let lists = of_endpoint.map(|(sequence, (_, deliveries))| {
+                    let item = |delivery: &Delivery| Item {
+                        delivery: delivery.clone(),
+                        source: Source::Parked(*sequence),
+                        epoch: EPOCH,
+                        arrived_at: self.now,
+                    };
+                    (*sequence, deliveries.iter().map(item).collect())
+                });
+                let lists = lists.collect();
+                self.lanes.read(endpoint, Some(lists), self.now);
+            }
+            Action::Discard(endpoint, through) => {
+                self.parked
+                    .retain(|sequence, (of, _)| *of != endpoint || *sequence > through);
+                self.lanes.discarded(endpoint);
+            }
+        }
+    }
+
+    /// Lets `time` pass, a millisecond at a time where something happens.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut next_sweep = self.now;
+        while self.now < end {
+            self.now += MILLI;
+            if self.now >= next_sweep {
+                self.lanes.sweep(self.now);
+                next_sweep = self.now + SECOND / 2;
+            }
+            let now = self.now;
+            let over: Vec<_> = self
+                .in_flight
+                .extract_if(.., |(at, ..)| *at <= now)
+                .collect();
+            for (_, item, succeeded) in over {
+                let account = item.delivery.event.account.clone();
+                self.lanes
+                    .posted(item.delivery.endpoint_id, &account, Some(succeeded), now);
+                self.lanes.settled(item, ENDED, NOW_IS);
+            }
+            self.settle();
+        }
+    }
+
+    fn posts_to(&self, endpoint: EndpointId) -> Vec<Duration> {
+        let to = self.posts.iter().filter(|(_, of, _)| *of == endpoint);
+        to.map(|(at, ..)| *at).collect()
+    }
+
+    fn sent_in_order(&self, endpoint: EndpointId) -> Vec<DeliveryId> {
+        let to = self.posts.iter().filter(|(_, of, _)| *of == endpoint);
+        to.map(|(_, _, delivery)| *delivery).collect()
+    }
+}
+
+const ENDED: Settlement = Settlement {
+    next_attempt_at: None,
+};
+
+fn takes(time: Duration) -> Behaviour {
+    Box::new(move |_, _| (time, true))
+}
+
+/// The most in any second.
+fn most_in_a_second(posts: &[Duration]) -> usize {
+    let within = |first: &Duration| {
+        posts
+            .iter()
+            .filter(|at| *at >= first && **at < *first + SECOND)
+            .count()
+    };
+    posts.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn what_can_be_sent_is_sent_at_once() {
+    let mut world = World::new(1_000, takes(MILLI));
+    let endpoint = world.endpoint("acme", None);
+    let ids = world.arrive(endpoint, 20);
+    assert_eq!(world.sent_in_order(endpoint), ids);
+    world.pass(SECOND);
+    assert_eq!(world.most_parked, 0);
+    assert_eq!(world.lanes.census(), Census::default());
+}
+
+#[test]
+fn an_endpoint_that_hangs_parks_what_it_cannot_take() {
+    let mut world = World::new(1_000, takes(15 * SECOND));
+    let hanging = world.endpoint("acme", None);
+    for _ in 0..10 {
+        world.arrive(hanging, 20);
+        world.pass(SECOND);
+    }
+    assert_eq!(world.posts.len(), 64);
+    let census = world.lanes.census();
+    assert!(
+        census.queued <= 200 - 64 && census.in_flight == 64,
+        "{census:?}"
+    );
+    assert!(world.most_parked > 0);
+    world.pass(60 * SECOND);
+    assert_eq!(world.posts.len(), 200);
+    assert!(world.parked.is_empty());
+}
+
+#[test]
+fn a_paced_endpoint_gets_its_rate_in_order_and_a_change_holds_at_once() {
+    let mut world = World::new(1_000, takes(5 * MILLI));
+    let paced = world.endpoint("acme", Some(10));
+    let ids = world.arrive(paced, 300);
+    world.pass(10 * SECOND);
+    let before = world.posts.len();
+    assert!((100..=102).contains(&before), "{before}");
+    assert!(most_in_a_second(&world.posts_to(paced)) <= 11);
+    world.change(paced, |endpoint| endpoint.rate_limit = Some(100));
+    world.pass(SECOND);
+    let after = world.posts.len() - before;
+    assert!((95..=101).contains(&after), "{after}");
+    world.pass(2 * SECOND);
+    assert_eq!(world.sent_in_order(paced), ids);
+    assert!(world.parked.is_empty());
+}
+
+#[test]
+fn a_new_owner_keeps_the_pace() {
+    let mut world = World::new(1_000, takes(MILLI));
+    let paced = world.endpoint("acme", Some(1));
+    // Just taken over.
+    world.now = world.start;
+    world.arrive(paced, 1);
+    assert!(world.posts.is_empty());
+    world.pass(SECOND + 110 * MILLI);
+    assert_eq!(world.posts.len(), 1);
+}
+
+#[test]
+fn an_endpoint_that_fails_gets_probes_and_recovers_slowly() {
+    let outage = 3_600 * SECOND;
+    let fails = move |_: &Delivery, at: Duration| (100 * MILLI, at > outage);
+    let mut world = World::new(1_000, Box::new(fails));
+    let endpoint = world.endpoint("acme", None);
+    world.arrive(endpoint, 10);
+    world.pass(SECOND);
+    assert_eq!(world.lanes.census().paused, 1);
+    world.arrive(endpoint, 2_000);
+    world.pass(SECOND);
+    let start = world.posts.len();
+    assert_eq!(start, 10);
+    // An hour in steps, since nothing happens in between.
+    while world.now - world.start + 31 * SECOND < outage {
+        world.now += 29 * SECOND;
+        world.pass(2 * SECOND);
+    }
+    let probes = world.posts.len() - start;
+    assert!((100..=121).contains(&probes), "{probes}");
+    world.pass(70 * SECOND);
+    let mut recovered = world.posts_to(endpoint);
+    recovered.retain(|at| *at > outage);
+    let in_second = |n: u32| {
+        let from = recovered[0] + SECOND * n;
+        let within = |at: &&Duration| **at >= from && **at < from + SECOND;
+        recovered.iter().filter(within).count()
+    };
+    let ramp: Vec<usize> = (0..4).map(in_second).collect();
+    assert!(ramp[0] <= 12 && ramp[1] <= 24 && ramp[2] <= 48, "{ramp:?}");
+    world.pass(60 * SECOND);
+    assert_eq!(world.posts.len(), 2_010);
+    assert!(world.parked.is_empty());
+}
+
+#[test]
+fn a_disabled_endpoints_deliveries_end() {
+    let mut world = World::new(1_000, takes(MILLI));
+    let endpoint = world.endpoint("acme", Some(1));
+    world.arrive(endpoint, 500);
+    world.pass(SECOND);
+    let sent = world.posts.len();
+    world.change(endpoint, |endpoint| {
+        endpoint.disabled = true;
+        endpoint.generation += 1;
+    });
+    world.pass(SECOND);
+    assert_eq!(world.posts.len(), sent);
+    assert_eq!(world.ended.len(), 500 - sent);
+    assert!(world.parked.is_empty());
+    world.endpoints.lock().unwrap().remove(&endpoint);
+    world.lanes.changed(endpoint, world.now);
+    world.pass(SECOND);
+}
+
+#[test]
+fn five_hundred_hanging_endpoints_leave_room_for_another_account() {
+    let slow = |delivery: &Delivery, _: Duration| {
+        let hangs = delivery.event.account.as_str() == "hangs";
+        (if hangs { 10 * SECOND } else { MILLI }, true)
+    };
+    let mut world = World::new(200, Box::new(slow));
+    let hanging: Vec<EndpointId> = (0..500).map(|_| world.endpoint("hangs", None)).collect();
+    let healthy = world.endpoint("healthy", None);
+    for round in 0..100 {
+        for endpoint in hanging.iter().skip(round % 100 * 5).take(5) {
+            world.arrive(*endpoint, 1);
+        }
+        let before = world.posts_to(healthy).len();
+        world.arrive(healthy, 1);
+        assert_eq!(world.posts_to(healthy).len(), before + 1, "round {round}");
+        world.pass(10 * MILLI);
+    }
+    assert!(world.lanes.census().in_flight <= 200);
+}
+
+#[test]
+fn test_events_pass_a_paused_endpoint_and_tell_nothing() {
+    let mut world = World::new(1_000, Box::new(|_, _| (MILLI, false)));
+    let endpoint = world.endpoint("acme", None);
+    world.arrive(endpoint, 10);
+    world.pass(SECOND);
+    assert_eq!(world.lanes.census().paused, 1);
+    let mut test = world.item(endpoint);
+    test.delivery.cause = domain::Cause::Test;
+    let partition = world.lanes.hash.iter().next().unwrap();
+    world.lanes.arrived(partition, vec![test], world.now);
+    world.settle();
+    assert_eq!(world.posts.len(), 11);
+}
+
+#[test]
+fn a_partition_is_let_go_of_when_nothing_is_under_way() {
+    let mut world = World::new(1_000, takes(SECOND));
+    let paced = world.endpoint("acme", Some(1));
+    let free = world.endpoint("acme", None);
+    world.arrive(paced, 100);
+    world.arrive(free, 3);
+    let partition = world.lanes.hash.iter().next().unwrap();
+    world.lanes.drain(partition);
+    world.settle();
+    assert!(!world.lanes.is_drained(partition));
+    let sent = world.posts.len();
+    world.pass(2 * SECOND);
+    assert!(world.lanes.is_drained(partition));
+    assert_eq!(world.posts.len(), sent);
+    world.lanes.lost(partition);
+    assert_eq!(world.lanes.census(), Census::default());
+    assert!(!world.parked.is_empty());
+
+    // Whoever is next finds what is parked.
+    let parked = world.parked.values().map(|(of, _)| (*of, 1)).collect();
+    world
+        .lanes
+        .gained(partition, EPOCH, SettledSet::default(), parked, world.now);
+    let waiting: usize = world.parked.values().map(|(_, list)| list.len()).sum();
+    world.pass(SECOND * (u32::try_from(waiting).unwrap() + 2));
+    assert!(world.parked.is_empty());
+    assert_eq!(world.posts.len(), sent + waiting);
+}
+
+#[test]
+fn what_comes_twice_is_sent_once() {
+    let mut world = World::new(1_000, takes(SECOND));
+    let endpoint = world.endpoint("acme", None);
+    let item = world.item(endpoint);
+    let copy = || Item {
+        delivery: item.delivery.clone(),
+        source: Source::nowhere(),
+        epoch: EPOCH,
+        arrived_at: item.arrived_at,
+    };
+    let partition = world.lanes.hash.iter().next().unwrap();
+    for _ in 0..3 {
+        world.lanes.arrived(partition, vec![copy()], world.now);
+        world.settle();
+        world.pass(SECOND * 2 / 3);
+    }
+    assert_eq!(world.posts.len(), 1);
+}
+
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whatever arrives when, and however endpoints behave: each delivery
+        /// is sent exactly once, nothing stays parked, and no limit is broken.
+        #[test]
+        fn everything_is_sent_once(
+            capacity in 4_usize..100,
+            limits in prop::collection::vec(prop::option::of(5_u32..200), 1..5),
+            arrivals in prop::collection::vec((0_usize..5, 1_usize..60, 0_u64..300), 1..30),
+            slow in 1_u64..2_000,
+        ) {
+            let behave = move |delivery: &Delivery, _: Duration| {
+                let slowly = delivery.id.as_bytes()[15] % 4 == 0;
+                (if slowly { MILLI * u32::try_from(slow).unwrap() } else { MILLI }, true)
+            };
+            let mut world = World::new(capacity, Box::new(behave));
+            let endpoints: Vec<_> = limits
+                .iter()
+                .enumerate()
+                .map(|(n, limit)| (world.endpoint(["a", "b"][n % 2], *limit), *limit))
+                .collect();
+            let mut expected = Vec::new();
+            for (which, count, wait) in arrivals {
+                let (endpoint, _) = endpoints[which % endpoints.len()];
+                expected.extend(world.arrive(endpoint, count));
+                prop_assert!(world.lanes.census().in_flight <= capacity);
+                world.pass(MILLI * u32::try_from(wait).unwrap());
+            }
+            let mut patience = 3_000;
+            while world.posts.len() < expected.len() && patience > 0 {
+                world.pass(SECOND);
+                patience -= 1;
+            }
+            world.pass(10 * SECOND);
+            let mut sent: Vec<_> = world.posts.iter().map(|(_, _, id)| *id).collect();
+            sent.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(sent, expected);
+            prop_assert!(world.parked.is_empty());
+            prop_assert_eq!(world.lanes.census(), Census::default());
+            for (endpoint, limit) in endpoints {
+                if let Some(limit) = limit {
+                    let most = most_in_a_second(&world.posts_to(endpoint));
+                    prop_assert!(most as u32 <= limit + limit / 100 + 2, "{most} of {limit}");
+                }
+            }
+        }
+    }
+}
