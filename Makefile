@@ -37,6 +37,12 @@ test: test-tools $(NODE_MODULES) ## Run every test; installs what they need
 	export POSTRIDER_NATS_SERVER=$$nats PATH="$$venv/bin:$$PATH"; \
 	set -x; cargo test --workspace
 
+.PHONY: bench
+bench: release test-tools ## Measure it beside the bare HTTP client; SCENARIOS="fan-out-1 --runs 5" picks
+	@nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
+	export POSTRIDER_NATS_SERVER=$$nats POSTRIDER_BIN=$(RELEASE)/postrider; \
+	set -x; cargo bench --package postrider-tests --bench postrider -- $(SCENARIOS)
+
 .PHONY: lint
 lint: ## Check formatting, lints and the proto files
 	cargo fmt --all --check

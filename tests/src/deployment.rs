@@ -111,7 +111,9 @@ impl Deployment {
     }
 
     async fn start_foundations(&self) -> Result<()> {
-        let mut nats = Nats::new(self.dir.path())?;
+        // Standalone hands it to its own nats-server.
+        let sync = self.setting("POSTRIDER_NATS_SYNC").unwrap_or("always");
+        let mut nats = Nats::new(self.dir.path(), sync)?;
         nats.start().await?;
         *self.nats.lock().await = Some(nats);
         let mut postgres = Postgres::new(self.dir.path())?;
@@ -130,6 +132,11 @@ impl Deployment {
         Ok(())
     }
 
+    fn setting(&self, name: &str) -> Option<&str> {
+        let set = self.settings.iter().find(|(set, _)| set == name);
+        set.map(|(_, value)| value.as_str())
+    }
+
     /// How it is run.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -140,6 +147,52 @@ impl Deployment {
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where JetStream keeps its streams.
+    #[must_use]
+    pub fn jetstream_dir(&self) -> PathBuf {
+        self.dir.path().join(match self.mode {
+            Mode::Standalone => "data/nats/jetstream",
+            Mode::Processes => "jetstream",
+        })
+    }
+
+    /// The database's files, or the folder they are in.
+    #[must_use]
+    pub fn database_paths(&self) -> Vec<PathBuf> {
+        let names: &[&str] = match self.mode {
+            Mode::Standalone => &["data/postrider.db", "data/postrider.db-wal"],
+            Mode::Processes => &["postgres"],
+        };
+        names
+            .iter()
+            .map(|name| self.dir.path().join(name))
+            .collect()
+    }
+
+    /// Name and process id of all that runs: its own processes, `nats-server`
+    /// and `postgres` (whose children do its work).
+    ///
+    /// # Errors
+    ///
+    /// When nats-server or PostgreSQL is down.
+    pub async fn process_ids(&self) -> Result<Vec<(String, u32)>> {
+        let mut ids: Vec<(String, u32)> = {
+            let processes = self.processes.lock().expect("no panic holds it");
+            let ids = processes.iter();
+            ids.map(|(name, process)| ((*name).to_owned(), process.id()))
+                .collect()
+        };
+        let nats = match self.nats.lock().await.as_ref() {
+            Some(nats) => nats.id()?,
+            None => u32::try_from(self.supervised_nats()?.as_raw_nonzero().get())?,
+        };
+        ids.push(("nats-server".to_owned(), nats));
+        if let Some(postgres) = self.postgres.lock().await.as_ref() {
+            ids.push(("postgres".to_owned(), postgres.id()?));
+        }
+        Ok(ids)
     }
 
     /// The names of its own processes.

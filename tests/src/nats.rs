@@ -19,17 +19,18 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Prepares a server under `dir`; [`Nats::start`] starts it.
+    /// Prepares a server under `dir`; [`Nats::start`] starts it. `sync` is how
+    /// often it syncs to disk: `always` or a duration such as `1s`.
     ///
     /// # Errors
     ///
     /// When the configuration cannot be written.
-    pub fn new(dir: &Path) -> Result<Self> {
+    pub fn new(dir: &Path, sync: &str) -> Result<Self> {
         let port = free_port();
         let dir = dir.to_owned();
         let config = format!(
             "server_name: test\nlisten: \"127.0.0.1:{port}\"\n\
-             jetstream {{ store_dir: {:?}, sync_interval: always }}\n",
+             jetstream {{ store_dir: {:?}, sync_interval: {sync:?} }}\n",
             dir.join("jetstream")
         );
         std::fs::write(dir.join("nats.conf"), config)?;
@@ -44,6 +45,16 @@ impl Nats {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn id(&self) -> Result<u32> {
+        let process = self.process.as_ref();
+        Ok(process.context("nats-server does not run")?.id())
     }
 
     /// Starts the server, on the same port and store each time.

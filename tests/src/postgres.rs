@@ -67,6 +67,16 @@ impl Postgres {
         format!("postgres://postrider@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// The process id of its first process.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn id(&self) -> Result<u32> {
+        let process = self.process.as_ref();
+        Ok(process.context("PostgreSQL does not run")?.id())
+    }
+
     /// Starts the server, on the same port each time.
     ///
     /// # Errors

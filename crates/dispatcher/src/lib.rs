@@ -11,6 +11,8 @@
 
 mod attempt;
 mod backlog;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod conductor;
 mod decide;
 mod deliver;

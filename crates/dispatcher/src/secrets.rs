@@ -33,6 +33,13 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
+    /// A single secret, without a grace period's old ones.
+    #[cfg(feature = "bench")]
+    pub(crate) fn only(current: Secret) -> Self {
+        let old = Vec::new();
+        Self { current, old }
+    }
+
     /// What signs now: the current one, then those within their grace period.
     pub(crate) fn valid_at(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
         let old = self.old.iter().filter(move |(_, until)| now < *until);

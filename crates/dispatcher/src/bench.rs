@@ -1,0 +1,64 @@
+//! For `make bench` only, behind the feature `bench`: an attempt's signing and
+//! HTTP client with nothing before or behind them. What they reach alone is
+//! the limit that the whole line is measured against.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use domain::egress::Policy;
+use domain::signature::Secret;
+use domain::{EventId, TraceContext};
+use tokio_util::task::TaskTracker;
+
+use crate::Error;
+use crate::http::{Client, Settings};
+use crate::request::Head;
+use crate::secrets::Secrets;
+
+/// Signs and posts as an attempt does, and keeps nothing of it.
+#[derive(Debug, Clone)]
+pub struct RawSender {
+    client: Client,
+    secrets: Arc<Secrets>,
+}
+
+impl RawSender {
+    /// A sender with its own pool of connections, which signs with `secret`.
+    /// Each exchange ends within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRootCertificates`].
+    pub fn new(policy: Policy, secret: Secret, timeout: Duration) -> Result<Self, Error> {
+        let client = Client::new(Settings {
+            policy: Arc::new(policy),
+            timeout,
+            // Nobody waits for these: the process ends with its measurement.
+            tracker: TaskTracker::new(),
+        });
+        Ok(Self {
+            client: client.map_err(|_| Error::NoRootCertificates)?,
+            secrets: Arc::new(Secrets::only(secret)),
+        })
+    }
+
+    /// One attempt; whether it was answered with a 2xx.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled, the request may have been sent.
+    pub async fn post(&self, url: &str, body: Bytes) -> bool {
+        let headers = Head {
+            url,
+            user_agent: "Postrider/bench",
+            event_id: EventId::new(),
+            started_at: SystemTime::now().into(),
+            secrets: &self.secrets,
+            body: &body,
+            trace: &TraceContext::root(rand::random()),
+        }
+        .headers();
+        self.client.post(url, headers, body).await.failure.is_none()
+    }
+}

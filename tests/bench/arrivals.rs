@@ -1,0 +1,96 @@
+//! What the arrivals at the sink say.
+
+use std::collections::HashSet;
+
+use crate::sink::{Arrival, Arrivals};
+
+/// Latencies in ascending order, in nanoseconds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Latencies(Vec<u64>);
+
+impl Latencies {
+    /// Sorts them.
+    pub(crate) fn new(mut nanos: Vec<u64>) -> Self {
+        nanos.sort_unstable();
+        Self(nanos)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value that `part` (0 to 1) of them do not exceed, in milliseconds;
+    /// NaN if there are none.
+    pub(crate) fn percentile_ms(&self, part: f64) -> f64 {
+        let rank = (part * self.0.len() as f64).ceil() as usize;
+        match self.0.get(rank.saturating_sub(1)) {
+            Some(nanos) => *nanos as f64 / 1e6,
+            None => f64::NAN,
+        }
+    }
+}
+
+/// When the first was to be sent and when the last came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) first_sent_ns: u64,
+    pub(crate) last_arrived_ns: u64,
+}
+
+impl Span {
+    pub(crate) fn seconds(&self) -> f64 {
+        self.last_arrived_ns.saturating_sub(self.first_sent_ns) as f64 / 1e9
+    }
+}
+
+impl Arrivals {
+    /// Those of a group: its path is `<group>/…`.
+    pub(crate) fn of(&self, group: &str) -> impl Iterator<Item = &Arrival> {
+        let is_of: Vec<bool> = self
+            .paths
+            .iter()
+            .map(|path| path.split('/').next() == Some(group))
+            .collect();
+        self.all
+            .iter()
+            .filter(move |arrival| is_of[arrival.endpoint as usize])
+    }
+
+    /// The first arrival of each event at each endpoint of the group.
+    pub(crate) fn firsts(&self, group: &str) -> impl Iterator<Item = &Arrival> {
+        let mut seen = HashSet::new();
+        self.of(group)
+            .filter(move |one| seen.insert((one.endpoint, one.number)))
+    }
+
+    /// How long each event was on its way to its first arrival. Bodies that no
+    /// publisher numbered are left out.
+    pub(crate) fn latencies(&self, group: &str) -> Latencies {
+        let numbered = self.firsts(group).filter(|one| one.sent_ns > 0);
+        Latencies::new(numbered.map(Arrival::latency_ns).collect())
+    }
+
+    /// `None` if nothing came.
+    pub(crate) fn span(&self, group: &str) -> Option<Span> {
+        Some(Span {
+            first_sent_ns: self.of(group).map(|one| one.sent_ns).min()?,
+            last_arrived_ns: self.of(group).map(|one| one.arrived_ns).max()?,
+        })
+    }
+
+    /// The most that came to the group within any second.
+    pub(crate) fn busiest_second(&self, group: &str) -> usize {
+        let mut times: Vec<u64> = self.of(group).map(|one| one.arrived_ns).collect();
+        times.sort_unstable();
+        let mut first = 0;
+        let mut most = 0;
+        for (last, time) in times.iter().enumerate() {
+            while time - times[first] >= 1_000_000_000 {
+                first += 1;
+            }
+            most = most.max(last + 1 - first);
+        }
+        most
+    }
+}

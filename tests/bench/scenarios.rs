@@ -1,0 +1,51 @@
+//! The scenarios by name.
+
+mod fan_out;
+mod latency;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::options::Options;
+use crate::outcome::Outcome;
+
+type Running = Pin<Box<dyn Future<Output = Result<Vec<Outcome>>>>>;
+
+/// A named scenario; it has an outcome for each setup it runs in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(Options) -> Running,
+}
+
+/// All of them, in the order in which they are run.
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "fan-out-1",
+        about: "throughput, one endpoint per event",
+        run: |options| Box::pin(fan_out::run(options, &fan_out::ONE)),
+    },
+    Scenario {
+        name: "fan-out-10",
+        about: "throughput, ten endpoints per event",
+        run: |options| Box::pin(fan_out::run(options, &fan_out::TEN)),
+    },
+    Scenario {
+        name: "fan-out-100",
+        about: "throughput, a hundred endpoints per event",
+        run: |options| Box::pin(fan_out::run(options, &fan_out::HUNDRED)),
+    },
+    Scenario {
+        name: "latency-50",
+        about: "publish to arrival, 50 events a second, open loop",
+        run: |options| Box::pin(latency::run(options, &latency::FIFTY)),
+    },
+    Scenario {
+        name: "latency-500",
+        about: "publish to arrival, 500 events a second, open loop",
+        run: |options| Box::pin(latency::run(options, &latency::FIVE_HUNDRED)),
+    },
+];

@@ -1,0 +1,243 @@
+//! A deployment with a sink, endpoints and publishers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use harness::api::Api;
+use harness::deployment::{Deployment, Mode};
+use serde_json::json;
+
+use crate::options::Options;
+use crate::perf::Perf;
+use crate::publish::Publisher;
+use crate::sink::Sink;
+
+/// Nothing may stand still for longer than this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a scenario is deployed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) mode: Mode,
+    /// `POSTRIDER_NATS_SYNC`.
+    pub(crate) sync: &'static str,
+}
+
+impl Setup {
+    pub(crate) const STANDALONE_1S: Self = Self {
+        mode: Mode::Standalone,
+        sync: "1s",
+    };
+    pub(crate) const STANDALONE_ALWAYS: Self = Self {
+        mode: Mode::Standalone,
+        sync: "always",
+    };
+    pub(crate) const PROCESSES_1S: Self = Self {
+        mode: Mode::Processes,
+        sync: "1s",
+    };
+
+    /// As it stands in tables.
+    pub(crate) fn name(&self) -> String {
+        let mode = match self.mode {
+            Mode::Standalone => "standalone, SQLite",
+            Mode::Processes => "five processes, PostgreSQL",
+        };
+        format!("{mode}, sync {}", self.sync)
+    }
+}
+
+/// An endpoint of the sink.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) account: String,
+    pub(crate) id: String,
+}
+
+/// What one scenario works with. All of it ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) sink: Sink,
+    pub(crate) api: Api,
+    pub(crate) deployment: Deployment,
+    perf: bool,
+}
+
+impl World {
+    /// Starts it all. `settings` are Postrider's, on top of the setup's.
+    ///
+    /// # Errors
+    ///
+    /// When a part does not start.
+    pub(crate) async fn start(
+        options: &Options,
+        setup: Setup,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut all = vec![("POSTRIDER_NATS_SYNC", setup.sync)];
+        all.extend(settings);
+        let sink = Sink::start().await?;
+        let deployment = Deployment::start(setup.mode, &all).await?;
+        Ok(Self {
+            sink,
+            api: deployment.api(),
+            deployment,
+            perf: options.perf,
+        })
+    }
+
+    /// Registers an endpoint at the sink's `path`.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused.
+    pub(crate) async fn endpoint(
+        &self,
+        account: &str,
+        path: &str,
+        event_type: &str,
+        rate_limit: Option<u32>,
+    ) -> Result<Endpoint> {
+        let body = json!({
+            "url": self.sink.url(path),
+            "description": path,
+            "event_types": [event_type],
+            "rate_limit": rate_limit,
+        });
+        let call = format!("/v1/accounts/{account}/endpoints");
+        let endpoint = self.api.post(201, &call, &body).await?;
+        Ok(Endpoint {
+            account: account.to_owned(),
+            id: endpoint["id"].as_str().context("an id")?.to_owned(),
+        })
+    }
+
+    /// Registers `count` endpoints at `<group>/<number>`.
+    ///
+    /// # Errors
+    ///
+    /// When one is refused.
+    pub(crate) async fn endpoints(
+        &self,
+        account: &str,
+        group: &str,
+        event_type: &str,
+        count: u32,
+    ) -> Result<Vec<Endpoint>> {
+        let mut endpoints = Vec::new();
+        for number in 0..count {
+            let path = format!("{group}/{number}");
+            endpoints.push(self.endpoint(account, &path, event_type, None).await?);
+        }
+        Ok(endpoints)
+    }
+
+    /// A publisher for one account and event type.
+    ///
+    /// # Errors
+    ///
+    /// When its address is not valid.
+    pub(crate) async fn publisher(&self, account: &str, event_type: &str) -> Result<Publisher> {
+        let url = self.deployment.grpc("ingest");
+        Publisher::new(&url, self.api.key(), account, event_type).await
+    }
+
+    /// Waits until so many requests have come to the group since the last
+    /// reset. False if the last ones did not come although none came for long.
+    ///
+    /// # Errors
+    ///
+    /// When the sink or a process has ended.
+    pub(crate) async fn arrived(&mut self, group: &str, count: usize) -> Result<bool> {
+        let mut before = 0;
+        let mut changed = Instant::now();
+        loop {
+            let now = self.sink.count(group).await?;
+            if now >= count {
+                return Ok(true);
+            }
+            if now > before {
+                (before, changed) = (now, Instant::now());
+            }
+            if changed.elapsed() > PATIENCE {
+                self.deployment.all_running()?;
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until history has recorded so many successes for each endpoint
+    /// since the start. False if it stands still before.
+    ///
+    /// # Errors
+    ///
+    /// When history does not answer.
+    pub(crate) async fn recorded(&self, endpoints: &[Endpoint], successes: u64) -> Result<bool> {
+        for endpoint in endpoints {
+            let mut before = 0;
+            let mut changed = Instant::now();
+            loop {
+                let now = self.successes(endpoint).await?;
+                if now >= successes {
+                    break;
+                }
+                if now > before {
+                    (before, changed) = (now, Instant::now());
+                }
+                if changed.elapsed() > PATIENCE {
+                    self.deployment.all_running()?;
+                    return Ok(false);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn successes(&self, endpoint: &Endpoint) -> Result<u64> {
+        let Endpoint { account, id } = endpoint;
+        let call = format!("/v1/accounts/{account}/endpoints/{id}/stats");
+        let stats = self.api.get(&call).await?;
+        stats["successful"].as_u64().context("a number")
+    }
+
+    /// Publishes some events of the publisher's and waits until they are all
+    /// recorded, so that connections are open and caches filled.
+    ///
+    /// # Errors
+    ///
+    /// When they are not delivered.
+    pub(crate) async fn warm_up(
+        &mut self,
+        publisher: &Publisher,
+        group: &str,
+        endpoints: &[Endpoint],
+    ) -> Result<()> {
+        publisher.burst(WARM_UP_FROM, WARM_UP).await?;
+        let count = WARM_UP as usize * endpoints.len();
+        if !self.arrived(group, count).await? || !self.recorded(endpoints, WARM_UP.into()).await? {
+            bail!("the first events were not delivered and recorded");
+        }
+        self.sink.reset().await
+    }
+
+    /// Profiles the server's processes from now on, if that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// When `perf` does not start.
+    pub(crate) async fn profile(&self, name: &str) -> Result<Option<Perf>> {
+        if !self.perf {
+            return Ok(None);
+        }
+        let ids = self.deployment.process_ids().await?;
+        Perf::start(name, &ids).map(Some)
+    }
+}
+
+/// Events of [`World::warm_up`].
+pub(crate) const WARM_UP: u32 = 200;
+
+/// Their numbers are apart from those of the measurement.
+const WARM_UP_FROM: u32 = 3_000_000_000;
