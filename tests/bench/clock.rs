@@ -36,12 +36,13 @@ impl Ticks {
     /// `count` ticks, `per_second` each second, numbered from `first`. A
     /// thread keeps the time, since the runtime's timers are a millisecond
     /// coarse.
-    pub(crate) fn start(first: u32, per_second: f64, count: u32) -> Self {
+    pub(crate) fn start(first: u32, per_second: u32, count: u32) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        let interval_ns = 1_000_000_000 / u64::from(per_second.max(1));
         let started = now_ns();
         let thread = std::thread::spawn(move || {
             for index in 0..count {
-                let due_ns = started + (f64::from(index) * 1e9 / per_second) as u64;
+                let due_ns = started + u64::from(index) * interval_ns;
                 std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(now_ns())));
                 let number = first + index;
                 if sender.blocking_send(Tick { number, due_ns }).is_err() {

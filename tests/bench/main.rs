@@ -18,6 +18,7 @@ mod raw;
 mod report;
 mod scenarios;
 mod sink;
+mod streams;
 mod world;
 
 use std::time::Instant;

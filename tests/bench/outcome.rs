@@ -98,6 +98,13 @@ impl Outcome {
         Ok(())
     }
 
+    /// Notes if something had not come to its end when nothing moved any more.
+    pub(crate) fn ended(&mut self, all: bool) {
+        if !all {
+            self.note("it stood still before all had arrived and been recorded");
+        }
+    }
+
     /// Notes where profiles are.
     pub(crate) fn files(&mut self, files: Option<Vec<PathBuf>>) {
         for file in files.unwrap_or_default() {
@@ -116,6 +123,11 @@ impl Outcome {
             let name = format!("cpu, {}", usage.process);
             self.figure(name, usage.cpu_seconds / thousands, unit);
         }
+        self.memory(usage);
+    }
+
+    /// Adds the peak memory of each process.
+    pub(crate) fn memory(&mut self, usage: &[Usage]) {
         for usage in usage {
             let megabytes = usage.peak_memory_bytes as f64 / 1e6;
             self.figure(format!("peak memory, {}", usage.process), megabytes, "MB");

@@ -28,12 +28,16 @@ const MAX_IN_FLIGHT: usize = 4_096;
 /// A failed call is repeated so often.
 const REPEATS: u32 = 100;
 
-/// Publishes events of one type for one account. Clones share a connection.
+/// Publishes for one account. Clones share a connection and the numbers. An
+/// event's id is made of its type and number, so there is one publisher for a
+/// type of an account.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     client: IngestServiceClient<api::Authorised>,
     account: String,
-    event_type: String,
+    /// Events are of each in turn.
+    event_types: Arc<[String]>,
+    next: Arc<AtomicU32>,
 }
 
 /// How publishing went.
@@ -51,35 +55,44 @@ impl Publisher {
     /// # Errors
     ///
     /// When address or key are not valid.
-    pub(crate) async fn new(url: &str, key: &str, account: &str, event_type: &str) -> Result<Self> {
+    pub(crate) async fn new(
+        url: &str,
+        key: &str,
+        account: &str,
+        event_types: &[String],
+    ) -> Result<Self> {
         Ok(Self {
             client: api::ingest(url, key).await?,
             account: account.to_owned(),
-            event_type: event_type.to_owned(),
+            event_types: event_types.into(),
+            next: Arc::default(),
         })
     }
 
     fn event(&self, number: u32, sent_ns: u64) -> PublishEventRequest {
+        let event_type = &self.event_types[number as usize % self.event_types.len()];
         PublishEventRequest {
             account: self.account.clone(),
-            r#type: self.event_type.clone(),
+            r#type: event_type.clone(),
             object: payload::object(number, sent_ns).into_bytes().into(),
-            id: format!("{}-{number}", self.event_type),
+            id: format!("{event_type}-{number}"),
             ..PublishEventRequest::default()
         }
     }
 
-    /// As fast as it can, in batches, the events numbered from `first` on.
+    /// `count` events as fast as it can, in batches.
     ///
     /// # Errors
     ///
-    /// When an event is refused, or a call fails again and again.
-    pub(crate) async fn burst(&self, first: u32, count: u32) -> Result<Published> {
+    /// When an event is refused, or a call fails, again and again.
+    pub(crate) async fn burst(&self, count: u32) -> Result<Published> {
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        let end = first + count;
         let next = Arc::new(AtomicU32::new(first));
         let mut calls = JoinSet::new();
         for _ in 0..CALLS {
             let (publisher, next) = (self.clone(), Arc::clone(&next));
-            calls.spawn(async move { publisher.batches(&next, first + count).await });
+            calls.spawn(async move { publisher.batches(&next, end).await });
         }
         let mut published = Published::default();
         while let Some(ended) = calls.join_next().await {
@@ -129,12 +142,14 @@ impl Publisher {
         }
     }
 
-    /// One call for each tick.
+    /// `count` events at a fixed rate, a call for each.
     ///
     /// # Errors
     ///
     /// When a task panics.
-    pub(crate) async fn paced(&self, mut ticks: Ticks) -> Result<Published> {
+    pub(crate) async fn paced(&self, per_second: u32, count: u32) -> Result<Published> {
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        let mut ticks = Ticks::start(first, per_second, count);
         let room = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
         let mut calls = JoinSet::new();
         let mut accepted = Vec::new();

@@ -72,7 +72,7 @@ pub(crate) async fn fastest(sink: &mut Sink) -> Result<Fastest> {
 /// # Errors
 ///
 /// When a post fails.
-pub(crate) async fn paced(sink: &mut Sink, per_second: f64, count: u32) -> Result<Latencies> {
+pub(crate) async fn paced(sink: &mut Sink, per_second: u32, count: u32) -> Result<Latencies> {
     sink.reset().await?;
     let (rate, number) = (per_second.to_string(), count.to_string());
     run(sink, &["paced", &rate, &number]).await?;
@@ -145,7 +145,7 @@ async fn post_fast(sender: &RawSender, url: &str) -> Result<u32> {
     Ok(failed.load(Ordering::Relaxed))
 }
 
-async fn post_paced(sender: &RawSender, url: &str, per_second: f64, count: u32) -> Result<u32> {
+async fn post_paced(sender: &RawSender, url: &str, per_second: u32, count: u32) -> Result<u32> {
     let mut failed = 0;
     let mut tasks = JoinSet::new();
     // A first one, so that there is a connection, as there is in the line.

@@ -1,7 +1,12 @@
 //! The scenarios by name.
 
+mod drain;
 mod fan_out;
+mod hanging;
 mod latency;
+mod paced;
+mod retries;
+mod start;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -47,5 +52,35 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "latency-500",
         about: "publish to arrival, 500 events a second, open loop",
         run: |options| Box::pin(latency::run(options, &latency::FIVE_HUNDRED)),
+    },
+    Scenario {
+        name: "hanging-neighbour",
+        about: "one endpoint of ten hangs, and another account",
+        run: |options| Box::pin(hanging::neighbour(options)),
+    },
+    Scenario {
+        name: "hanging-crowd",
+        about: "500 endpoints of one account hang, beside another account",
+        run: |options| Box::pin(hanging::crowd(options)),
+    },
+    Scenario {
+        name: "paced-backlog",
+        about: "1,000 events wait for an endpoint with a rate limit of 10",
+        run: |options| Box::pin(paced::run(options)),
+    },
+    Scenario {
+        name: "retries",
+        about: "200,000 retries due in one minute",
+        run: |options| Box::pin(retries::run(options)),
+    },
+    Scenario {
+        name: "start-100k",
+        about: "start-up with 100,000 endpoints",
+        run: |options| Box::pin(start::run(options)),
+    },
+    Scenario {
+        name: "drain-1m",
+        about: "a backlog of 1,000,000 deliveries",
+        run: |options| Box::pin(drain::run(options)),
     },
 ];

@@ -132,14 +132,18 @@ impl World {
         Ok(endpoints)
     }
 
-    /// A publisher for one account and event type.
+    /// The publisher of an account's events of these types.
     ///
     /// # Errors
     ///
     /// When its address is not valid.
-    pub(crate) async fn publisher(&self, account: &str, event_type: &str) -> Result<Publisher> {
+    pub(crate) async fn publisher(
+        &self,
+        account: &str,
+        event_types: &[String],
+    ) -> Result<Publisher> {
         let url = self.deployment.grpc("ingest");
-        Publisher::new(&url, self.api.key(), account, event_type).await
+        Publisher::new(&url, self.api.key(), account, event_types).await
     }
 
     /// Waits until so many requests have come to the group since the last
@@ -174,12 +178,27 @@ impl World {
     ///
     /// When history does not answer.
     pub(crate) async fn recorded(&self, endpoints: &[Endpoint], successes: u64) -> Result<bool> {
+        self.counted(endpoints, "successful", successes).await
+    }
+
+    /// Waits until a count of each endpoint's stats has come to so many. False
+    /// if it stands still before.
+    ///
+    /// # Errors
+    ///
+    /// When history does not answer.
+    pub(crate) async fn counted(
+        &self,
+        endpoints: &[Endpoint],
+        name: &str,
+        count: u64,
+    ) -> Result<bool> {
         for endpoint in endpoints {
             let mut before = 0;
             let mut changed = Instant::now();
             loop {
-                let now = self.successes(endpoint).await?;
-                if now >= successes {
+                let now = self.stat(endpoint, name).await?;
+                if now >= count {
                     break;
                 }
                 if now > before {
@@ -195,11 +214,11 @@ impl World {
         Ok(true)
     }
 
-    async fn successes(&self, endpoint: &Endpoint) -> Result<u64> {
+    async fn stat(&self, endpoint: &Endpoint, name: &str) -> Result<u64> {
         let Endpoint { account, id } = endpoint;
         let call = format!("/v1/accounts/{account}/endpoints/{id}/stats");
         let stats = self.api.get(&call).await?;
-        stats["successful"].as_u64().context("a number")
+        stats[name].as_u64().context("a number")
     }
 
     /// Publishes some events of the publisher's and waits until they are all
@@ -214,7 +233,7 @@ impl World {
         group: &str,
         endpoints: &[Endpoint],
     ) -> Result<()> {
-        publisher.burst(WARM_UP_FROM, WARM_UP).await?;
+        publisher.burst(WARM_UP).await?;
         let count = WARM_UP as usize * endpoints.len();
         if !self.arrived(group, count).await? || !self.recorded(endpoints, WARM_UP.into()).await? {
             bail!("the first events were not delivered and recorded");
@@ -238,6 +257,3 @@ impl World {
 
 /// Events of [`World::warm_up`].
 pub(crate) const WARM_UP: u32 = 200;
-
-/// Their numbers are apart from those of the measurement.
-const WARM_UP_FROM: u32 = 3_000_000_000;

@@ -69,7 +69,7 @@ impl FanOut {
         let endpoints = world
             .endpoints(ACCOUNT, GROUP, EVENT_TYPE, self.endpoints)
             .await?;
-        let publisher = world.publisher(ACCOUNT, EVENT_TYPE).await?;
+        let publisher = world.publisher(ACCOUNT, &[EVENT_TYPE.to_owned()]).await?;
         world.warm_up(&publisher, GROUP, &endpoints).await?;
         let raw = raw::fastest(&mut world.sink).await?;
 
@@ -77,7 +77,7 @@ impl FanOut {
         let profile = world.profile(self.name).await?;
         let meter = Meter::start(&world.deployment).await?;
         let started = now_ns();
-        let publishing = publisher.burst(0, events);
+        let publishing = publisher.burst(events);
         let (published, arrived) = tokio::try_join!(publishing, world.arrived(GROUP, deliveries))?;
         let successes = u64::from(WARM_UP + events);
         let recorded = world.recorded(&endpoints, successes).await?;
@@ -106,9 +106,7 @@ impl FanOut {
         outcome.figure("lost", (deliveries - came) as f64, "");
         outcome.figure("repeated", repeated as f64, "");
         outcome.figure("failed calls", published.failed_calls.into(), "");
-        if !arrived || !recorded {
-            outcome.note("it stood still before all had arrived and been recorded");
-        }
+        outcome.ended(arrived && recorded);
         outcome.errors(&world.deployment)?;
         outcome.files(files);
         Ok(outcome)

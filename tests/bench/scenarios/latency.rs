@@ -4,12 +4,11 @@
 use anyhow::Result;
 
 use crate::arrivals::Latencies;
-use crate::clock::Ticks;
 use crate::meter::{Meter, load_average};
 use crate::options::Options;
 use crate::outcome::{Outcome, Target};
 use crate::raw;
-use crate::world::{Setup, World};
+use crate::world::{Setup, WARM_UP, World};
 
 const ACCOUNT: &str = "bench";
 const EVENT_TYPE: &str = "message.report";
@@ -58,18 +57,17 @@ impl Latency {
         let mut outcome = Outcome::new(self.name, setup.name(), load_average());
         let mut world = World::start(options, setup, &[]).await?;
         let endpoints = world.endpoints(ACCOUNT, GROUP, EVENT_TYPE, 1).await?;
-        let publisher = world.publisher(ACCOUNT, EVENT_TYPE).await?;
+        let publisher = world.publisher(ACCOUNT, &[EVENT_TYPE.to_owned()]).await?;
         world.warm_up(&publisher, GROUP, &endpoints).await?;
         let events = options.scaled(self.events);
-        let per_second = f64::from(self.per_second);
-        let raw = raw::paced(&mut world.sink, per_second, events).await?;
+        let raw = raw::paced(&mut world.sink, self.per_second, events).await?;
 
         let profile = world.profile(self.name).await?;
         let meter = Meter::start(&world.deployment).await?;
-        let published = publisher.paced(Ticks::start(0, per_second, events)).await?;
+        let published = publisher.paced(self.per_second, events).await?;
         let arrived = world.arrived(GROUP, events as usize).await?;
         let recorded = world
-            .recorded(&endpoints, u64::from(crate::world::WARM_UP + events))
+            .recorded(&endpoints, u64::from(WARM_UP + events))
             .await?;
         let usage = meter.usage(&world.deployment).await?;
         let files = profile.map(|profile| profile.stop()).transpose()?;
@@ -98,9 +96,7 @@ impl Latency {
         let repeated = arrivals.of(GROUP).count() - latencies.count();
         outcome.figure("repeated", repeated as f64, "");
         outcome.figure("failed calls", published.failed_calls.into(), "");
-        if !arrived || !recorded {
-            outcome.note("it stood still before all had arrived and been recorded");
-        }
+        outcome.ended(arrived && recorded);
         outcome.errors(&world.deployment)?;
         outcome.files(files);
         Ok(outcome)

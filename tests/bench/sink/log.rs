@@ -22,14 +22,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A status at once.
-    pub(crate) fn status(status: u16) -> Self {
-        Self {
-            status,
-            delay: Duration::ZERO,
-            retry_at: None,
-        }
-    }
+    /// What a group answers that nobody told otherwise.
+    pub(crate) const OK: Self = Self {
+        status: 200,
+        delay: Duration::ZERO,
+        retry_at: None,
+    };
 
     /// Seconds to name in `Retry-After` to the event of this number.
     pub(crate) fn retry_after(&self, number: u32) -> Option<u64> {
