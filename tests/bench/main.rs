@@ -6,7 +6,9 @@
 //! two are this program too, under a hidden subcommand.
 
 mod arrivals;
+mod chart;
 mod clock;
+mod docs;
 mod machine;
 mod meter;
 mod options;
@@ -65,6 +67,10 @@ fn bench(options: &Options) -> Result<()> {
         outcomes.extend(found);
         // After each, so that a later failure costs nothing.
         report::write_json(&path, &machine, options, &outcomes)?;
+    }
+    if options.write_docs {
+        let docs = docs::write(&machine, options, &outcomes)?;
+        println!("written to {}", docs.display());
     }
     println!(
         "{:.0} s in all; written to {}",
