@@ -8,6 +8,9 @@ use crate::sink::{Arrival, Arrivals};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Latencies(Vec<u64>);
 
+/// What never came.
+const NEVER: u64 = u64::MAX;
+
 impl Latencies {
     /// Sorts them.
     pub(crate) fn new(mut nanos: Vec<u64>) -> Self {
@@ -15,16 +18,30 @@ impl Latencies {
         Self(nanos)
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
+    /// Fills up to `expected` with what never came, which counts as slower
+    /// than all that did.
+    #[must_use]
+    pub(crate) fn of_expected(mut self, expected: usize) -> Self {
+        let all = expected.max(self.0.len());
+        self.0.resize(all, NEVER);
+        self
+    }
+
+    /// How many never came.
+    pub(crate) fn missing(&self) -> usize {
+        self.0
+            .iter()
+            .rev()
+            .take_while(|nanos| **nanos == NEVER)
+            .count()
     }
 
     /// The value that `part` (0 to 1) of them do not exceed, in milliseconds;
-    /// NaN if there are none.
+    /// infinite if it never came, NaN if there are none.
     pub(crate) fn percentile_ms(&self, part: f64) -> f64 {
         let rank = (part * self.0.len() as f64).ceil() as usize;
         match self.0.get(rank.saturating_sub(1)) {
+            Some(&NEVER) => f64::INFINITY,
             Some(nanos) => *nanos as f64 / 1e6,
             None => f64::NAN,
         }

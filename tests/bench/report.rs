@@ -71,8 +71,11 @@ pub(crate) fn wanted(target: Target) -> String {
 
 /// Three digits, or all of those in front of the point, in groups.
 pub(crate) fn number(value: f64) -> String {
-    if !value.is_finite() {
+    if value.is_nan() {
         return "none".to_owned();
+    }
+    if value.is_infinite() {
+        return "never".to_owned();
     }
     let size = value.abs();
     if size >= 1_000.0 {

@@ -1,6 +1,6 @@
 //! A deployment with a sink, endpoints and publishers.
 
-use std::time::{Duration, Instant};
+mod waits;
 
 use anyhow::{Context, Result, bail};
 use harness::api::Api;
@@ -11,9 +11,6 @@ use crate::options::Options;
 use crate::perf::Perf;
 use crate::publish::Publisher;
 use crate::sink::Sink;
-
-/// Nothing may stand still for longer than this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a scenario is deployed.
 #[derive(Debug, Clone, Copy)]
@@ -144,81 +141,6 @@ impl World {
     ) -> Result<Publisher> {
         let url = self.deployment.grpc("ingest");
         Publisher::new(&url, self.api.key(), account, event_types).await
-    }
-
-    /// Waits until so many requests have come to the group since the last
-    /// reset. False if the last ones did not come although none came for long.
-    ///
-    /// # Errors
-    ///
-    /// When the sink or a process has ended.
-    pub(crate) async fn arrived(&mut self, group: &str, count: usize) -> Result<bool> {
-        let mut before = 0;
-        let mut changed = Instant::now();
-        loop {
-            let now = self.sink.count(group).await?;
-            if now >= count {
-                return Ok(true);
-            }
-            if now > before {
-                (before, changed) = (now, Instant::now());
-            }
-            if changed.elapsed() > PATIENCE {
-                self.deployment.all_running()?;
-                return Ok(false);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Waits until history has recorded so many successes for each endpoint
-    /// since the start. False if it stands still before.
-    ///
-    /// # Errors
-    ///
-    /// When history does not answer.
-    pub(crate) async fn recorded(&self, endpoints: &[Endpoint], successes: u64) -> Result<bool> {
-        self.counted(endpoints, "successful", successes).await
-    }
-
-    /// Waits until a count of each endpoint's stats has come to so many. False
-    /// if it stands still before.
-    ///
-    /// # Errors
-    ///
-    /// When history does not answer.
-    pub(crate) async fn counted(
-        &self,
-        endpoints: &[Endpoint],
-        name: &str,
-        count: u64,
-    ) -> Result<bool> {
-        for endpoint in endpoints {
-            let mut before = 0;
-            let mut changed = Instant::now();
-            loop {
-                let now = self.stat(endpoint, name).await?;
-                if now >= count {
-                    break;
-                }
-                if now > before {
-                    (before, changed) = (now, Instant::now());
-                }
-                if changed.elapsed() > PATIENCE {
-                    self.deployment.all_running()?;
-                    return Ok(false);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-        Ok(true)
-    }
-
-    async fn stat(&self, endpoint: &Endpoint, name: &str) -> Result<u64> {
-        let Endpoint { account, id } = endpoint;
-        let call = format!("/v1/accounts/{account}/endpoints/{id}/stats");
-        let stats = self.api.get(&call).await?;
-        stats[name].as_u64().context("a number")
     }
 
     /// Publishes some events of the publisher's and waits until they are all

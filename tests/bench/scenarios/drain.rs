@@ -31,7 +31,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
         .await?;
     let publisher = world.publisher(ACCOUNT, &[EVENT_TYPE.to_owned()]).await?;
     world.warm_up(&publisher, GROUP, &endpoints).await?;
-    let raw = raw::fastest(&mut world.sink).await?;
+    let raw_before = raw::fastest(&mut world.sink).await?;
 
     let everything = options.scenarios.is_empty();
     let events = options.scaled(if everything {
@@ -62,6 +62,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let files = profile.map(|profile| profile.stop()).transpose()?;
 
     let arrivals = world.sink.arrivals().await?;
+    let raw = raw_before.mean(raw::fastest(&mut world.sink).await?);
     let Some(span) = arrivals.span(GROUP) else {
         bail!("nothing arrived");
     };

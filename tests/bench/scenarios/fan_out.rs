@@ -71,7 +71,7 @@ impl FanOut {
             .await?;
         let publisher = world.publisher(ACCOUNT, &[EVENT_TYPE.to_owned()]).await?;
         world.warm_up(&publisher, GROUP, &endpoints).await?;
-        let raw = raw::fastest(&mut world.sink).await?;
+        let raw_before = raw::fastest(&mut world.sink).await?;
 
         let deliveries = events as usize * endpoints.len();
         let profile = world.profile(self.name).await?;
@@ -86,6 +86,7 @@ impl FanOut {
         let files = profile.map(|profile| profile.stop()).transpose()?;
 
         let arrivals = world.sink.arrivals().await?;
+        let raw = raw_before.mean(raw::fastest(&mut world.sink).await?);
         let Some(span) = arrivals.span(GROUP) else {
             bail!("nothing arrived");
         };

@@ -73,7 +73,8 @@ impl Latency {
         let files = profile.map(|profile| profile.stop()).transpose()?;
 
         let arrivals = world.sink.arrivals().await?;
-        let latencies = arrivals.latencies(GROUP);
+        let came = arrivals.firsts(GROUP).count();
+        let latencies = arrivals.latencies(GROUP).of_expected(events as usize);
         let always = setup.name() == Setup::STANDALONE_ALWAYS.name();
         let targets = self.targets.filter(|_| always);
         let p50 = targets.map(|(p50, _)| Target::AtMost(p50));
@@ -91,9 +92,8 @@ impl Latency {
         outcome.figure("accepted p99", published.accepted.percentile_ms(0.99), "ms");
         outcome.usage(&usage, events as usize, None);
         outcome.disk(meter.disk(&world.deployment), events);
-        let lost = f64::from(events) - latencies.count() as f64;
-        outcome.figure("lost", lost, "");
-        let repeated = arrivals.of(GROUP).count() - latencies.count();
+        outcome.figure("lost", latencies.missing() as f64, "");
+        let repeated = arrivals.of(GROUP).count() - came;
         outcome.figure("repeated", repeated as f64, "");
         outcome.figure("failed calls", published.failed_calls.into(), "");
         outcome.ended(arrived && recorded);

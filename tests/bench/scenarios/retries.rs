@@ -21,8 +21,11 @@ const EVENTS: u32 = 10_000;
 /// Published first, to learn how long the first attempts will take.
 const TRIAL_EVENTS: u32 = 500;
 
-/// The endpoints ask to be tried again within this.
-const SPREAD_SECONDS: u32 = 60;
+/// All are to be due within this.
+const WINDOW_SECONDS: f64 = 60.0;
+
+/// As the dispatcher adds to what an endpoint asks for.
+const JITTER: f64 = 0.2;
 
 pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let setup = Setup::STANDALONE_1S;
@@ -46,10 +49,12 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let first_attempts = trial_seconds * f64::from(events) / f64::from(TRIAL_EVENTS);
     world.sink.reset().await?;
 
-    let due = due_from(first_attempts * 1.5 + 15.0);
+    let allowance = first_attempts * 1.5 + 15.0;
+    let due = due_from(allowance);
+    let spread = spread_seconds(allowance);
     let answer = Answer {
         status: 503,
-        retry_at: Some((due, SPREAD_SECONDS)),
+        retry_at: Some((due, spread)),
         ..Answer::OK
     };
     world.sink.answer(GROUP, answer).await?;
@@ -73,7 +78,9 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
         .collect();
     let last = late.iter().max().copied().unwrap_or(due_ns);
     let seconds = |until: u64| until.saturating_sub(due_ns) as f64 / 1e9;
-    outcome.figure("retries due in one minute", late.len() as f64, "");
+    let window = f64::from(spread) + JITTER * (allowance + f64::from(spread));
+    outcome.figure("retries", late.len() as f64, "");
+    outcome.figure("due within", window, "s");
     outcome.figure("until all were sent again", seconds(last), "s");
     outcome.figure("until all were recorded", seconds(recorded_at), "s");
     let most = busiest(&late);
@@ -95,6 +102,13 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
 /// The run's clock in whole seconds, so many seconds from now.
 fn due_from(seconds: f64) -> u64 {
     now_ns() / 1_000_000_000 + seconds.ceil() as u64
+}
+
+/// What the endpoints ask for is spread over so many seconds; the jitter, a
+/// part of each whole delay, makes up the rest of the window.
+fn spread_seconds(allowance: f64) -> u32 {
+    let spread = (WINDOW_SECONDS - JITTER * allowance) / (1.0 + JITTER);
+    (spread as u32).max(1)
 }
 
 async fn wait_until(due: u64) {
