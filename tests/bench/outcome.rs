@@ -45,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) figures: Vec<Figure>,
     /// What went wrong or has to be known.
     pub(crate) notes: Vec<String>,
+    /// Profiles, if they were asked for.
+    pub(crate) profiles: Vec<PathBuf>,
 }
 
 impl Outcome {
@@ -56,6 +58,7 @@ impl Outcome {
             load_before,
             figures: Vec::new(),
             notes: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -102,13 +105,6 @@ impl Outcome {
     pub(crate) fn ended(&mut self, all: bool) {
         if !all {
             self.note("it stood still before all had arrived and been recorded");
-        }
-    }
-
-    /// Notes where profiles are.
-    pub(crate) fn files(&mut self, files: Option<Vec<PathBuf>>) {
-        for file in files.unwrap_or_default() {
-            self.note(format!("profile: {}", file.display()));
         }
     }
 
@@ -181,5 +177,7 @@ pub(crate) fn median(outcomes: &[Outcome]) -> Outcome {
     }
     let notes = outcomes.iter().flat_map(|outcome| outcome.notes.clone());
     median.notes = notes.collect();
+    let profiles = outcomes.iter().flat_map(|outcome| outcome.profiles.clone());
+    median.profiles = profiles.collect();
     median
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,9 +22,10 @@ impl Perf {
     ///
     /// When `perf` is not installed.
     pub(crate) fn start(name: &str, ids: &[(String, u32)]) -> Result<Self> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let mut recorders = Vec::new();
         for (process, id) in ids {
-            let file = output_dir()?.join(format!("{name}-{process}.perf"));
+            let file = output_dir()?.join(format!("{}-{name}-{process}.perf", now.as_secs()));
             let mut command = Command::new("perf");
             command.args(["record", "-g", "--freq=499", "--quiet", "--output"]);
             command.arg(&file).arg("--pid").arg(family(*id));

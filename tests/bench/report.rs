@@ -46,6 +46,9 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     for note in &outcome.notes {
         let _ = writeln!(text, "  ! {note}");
     }
+    for profile in &outcome.profiles {
+        let _ = writeln!(text, "  profile: {}", profile.display());
+    }
     text
 }
 

@@ -2,6 +2,8 @@
 
 mod waits;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use harness::api::Api;
 use harness::deployment::{Deployment, Mode};
@@ -174,6 +176,15 @@ impl World {
         }
         let ids = self.deployment.process_ids().await?;
         Perf::start(name, &ids).map(Some)
+    }
+
+    /// Ends the profiles; where they are.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be ended.
+    pub(crate) fn profiled(profile: Option<Perf>) -> Result<Vec<PathBuf>> {
+        profile.map_or(Ok(Vec::new()), Perf::stop)
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let recorded = world.recorded(&endpoints, all).await?;
     let recorded_seconds = (now_ns() - started) as f64 / 1e9;
     let usage = meter.usage(&world.deployment).await?;
-    let files = profile.map(|profile| profile.stop()).transpose()?;
+    outcome.profiles = World::profiled(profile)?;
 
     let arrivals = world.sink.arrivals().await?;
     let raw = raw_before.mean(raw::fastest(&mut world.sink).await?);
@@ -84,6 +84,5 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     }
     outcome.ended(arrived && recorded);
     outcome.errors(&world.deployment)?;
-    outcome.files(files);
     Ok(vec![outcome])
 }

@@ -83,7 +83,7 @@ impl FanOut {
         let recorded = world.recorded(&endpoints, successes).await?;
         let recorded_seconds = (now_ns() - started) as f64 / 1e9;
         let usage = meter.usage(&world.deployment).await?;
-        let files = profile.map(|profile| profile.stop()).transpose()?;
+        outcome.profiles = World::profiled(profile)?;
 
         let arrivals = world.sink.arrivals().await?;
         let raw = raw_before.mean(raw::fastest(&mut world.sink).await?);
@@ -109,7 +109,6 @@ impl FanOut {
         outcome.figure("failed calls", published.failed_calls.into(), "");
         outcome.ended(arrived && recorded);
         outcome.errors(&world.deployment)?;
-        outcome.files(files);
         Ok(outcome)
     }
 

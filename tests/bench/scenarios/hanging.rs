@@ -79,13 +79,12 @@ pub(super) async fn neighbour(options: Options) -> Result<Vec<Outcome>> {
     side_by_side(&mut world, &streams, LEAD_IN_SECONDS).await?;
     let profile = world.profile("hanging-neighbour").await?;
     let with = side_by_side(&mut world, &streams, seconds).await?;
-    let files = profile.map(|profile| profile.stop()).transpose()?;
+    outcome.profiles = World::profiled(profile)?;
     compare(&mut outcome, "same account", &without[0], &with[0], MOST);
     compare(&mut outcome, "other account", &without[1], &with[1], MOST);
     let posts = world.sink.count("hanging").await?;
     outcome.figure("posts to the hanging endpoint", posts as f64, "");
     outcome.errors(&world.deployment)?;
-    outcome.files(files);
     Ok(vec![outcome])
 }
 
@@ -122,14 +121,13 @@ pub(super) async fn crowd(options: Options) -> Result<Vec<Outcome>> {
     let meter = Meter::start(&world.deployment).await?;
     let profile = world.profile("hanging-crowd").await?;
     let with = side_by_side(&mut world, &[other(), crowd()], seconds).await?;
-    let files = profile.map(|profile| profile.stop()).transpose()?;
+    outcome.profiles = World::profiled(profile)?;
     compare(&mut outcome, "other account", &without[0], &with[0], MOST);
     let posts = world.sink.count("hanging").await?;
     let per_second = posts as f64 / f64::from(seconds);
     outcome.figure("posts to the hanging endpoints", per_second, "/s");
     outcome.memory(&meter.usage(&world.deployment).await?);
     outcome.errors(&world.deployment)?;
-    outcome.files(files);
     Ok(vec![outcome])
 }
 

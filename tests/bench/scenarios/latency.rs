@@ -70,7 +70,7 @@ impl Latency {
             .recorded(&endpoints, u64::from(WARM_UP + events))
             .await?;
         let usage = meter.usage(&world.deployment).await?;
-        let files = profile.map(|profile| profile.stop()).transpose()?;
+        outcome.profiles = World::profiled(profile)?;
 
         let arrivals = world.sink.arrivals().await?;
         let came = arrivals.firsts(GROUP).count();
@@ -98,7 +98,6 @@ impl Latency {
         outcome.figure("failed calls", published.failed_calls.into(), "");
         outcome.ended(arrived && recorded);
         outcome.errors(&world.deployment)?;
-        outcome.files(files);
         Ok(outcome)
     }
 }
