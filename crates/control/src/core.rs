@@ -22,7 +22,8 @@ use tracing::error;
 
 pub(crate) use domain::page::Page;
 pub(crate) use endpoints::{
-    EndpointChange, EndpointView, NewEndpoint, not_found as endpoint_not_found,
+    CallersHeaders, EndpointChange, EndpointView, NewEndpoint, PolicyChange,
+    not_found as endpoint_not_found,
 };
 pub(crate) use event_types::{EventTypeView, NewEventType};
 pub(crate) use keys::{KeyView, NewKey};

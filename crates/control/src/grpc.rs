@@ -1,5 +1,7 @@
 //! `EndpointService`.
 
+mod policy;
+
 use std::time::Duration;
 
 use domain::key::Identity;
@@ -10,7 +12,7 @@ use proto::v1::endpoint_service_server::EndpointService;
 use proto::v1::{
     CreateEndpointRequest, DeleteEndpointRequest, DisableEndpointRequest, EnableEndpointRequest,
     Endpoint, EndpointHealth, EndpointSecret, GetEndpointRequest, GetEndpointSecretRequest,
-    ListEndpointsRequest, ListEndpointsResponse, RegenerateEndpointSecretRequest,
+    ListEndpointsRequest, ListEndpointsResponse, RegenerateEndpointSecretRequest, RetrySchedule,
     SendTestEventRequest, SendTestEventResponse, UpdateEndpointRequest,
 };
 use tonic::{Request, Response, Status};
@@ -74,29 +76,32 @@ impl From<EndpointView> for Endpoint {
             }),
             created_at: Some(to_proto(view.created_at)),
             updated_at: Some(to_proto(view.updated_at)),
+            retry_schedule: view
+                .policy
+                .retry_schedule
+                .map(|delays| RetrySchedule { delays }),
+            timeout_seconds: view.policy.timeout_seconds,
+            max_concurrency: view.policy.max_concurrency,
+            headers: view.policy.headers,
+            send_traceparent: view.policy.send_traceparent,
         }
     }
 }
 
-fn change(message: UpdateEndpointRequest) -> Result<EndpointChange, Problem> {
-    let rate_limit = match (message.rate_limit, message.clear_rate_limit) {
-        (Some(_), true) => {
-            return Err(Problem::of_field(
-                domain::Reason::FieldInvalid,
-                "rate_limit",
-                "send either rate_limit or clear_rate_limit, not both",
-            ));
-        }
-        (None, true) => Some(None),
-        (Some(limit), false) => Some(Some(i64::from(limit))),
-        (None, false) => None,
-    };
+fn change(mut message: UpdateEndpointRequest) -> Result<EndpointChange, Problem> {
+    let policy = policy::change(&mut message)?;
+    let rate_limit = policy::set_or_clear(
+        "rate_limit",
+        message.rate_limit.map(i64::from),
+        message.clear_rate_limit,
+    )?;
     let event_types = (!message.event_types.is_empty()).then_some(message.event_types);
     Ok(EndpointChange {
         url: message.url,
         description: message.description,
         event_types,
         rate_limit,
+        policy,
     })
 }
 
@@ -105,13 +110,15 @@ impl Service {
         let Call {
             identity,
             account,
-            message,
+            mut message,
         } = self.open(request, |message| &message.account).await?;
+        let policy = policy::of_new(&mut message);
         let new = NewEndpoint {
             url: message.url,
             description: message.description,
             event_types: message.event_types,
             rate_limit: message.rate_limit.map(i64::from),
+            policy,
         };
         self.0
             .create_endpoint(&identity, &account, new)

@@ -9,6 +9,7 @@ mod event_types;
 mod events;
 mod fields;
 mod keys;
+mod policy;
 mod problem;
 mod request;
 mod shapes;

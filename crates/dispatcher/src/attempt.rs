@@ -15,6 +15,7 @@ use crate::secrets::Secrets;
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) client: Client,
+    /// For endpoints without one of their own.
     pub(crate) schedule: Schedule,
     pub(crate) user_agent: String,
 }
@@ -28,7 +29,8 @@ pub(crate) struct Made {
 }
 
 impl Sender {
-    /// Posts the body to the endpoint. Ends within the client's timeout.
+    /// Posts the body to the endpoint. Ends within the endpoint's timeout, or
+    /// else the client's.
     pub(crate) async fn send(
         &self,
         delivery: &Delivery,
@@ -36,6 +38,9 @@ impl Sender {
         secrets: &Secrets,
         body: Bytes,
     ) -> Made {
+        let policy = &endpoint.policy;
+        let timeout = policy.timeout.unwrap_or_else(|| self.client.timeout());
+        let schedule = policy.retry_schedule.as_ref().unwrap_or(&self.schedule);
         let trace = trace_of_attempt(delivery);
         let started_at = Timestamp::from(SystemTime::now());
         let headers = Head {
@@ -45,13 +50,16 @@ impl Sender {
             started_at,
             secrets,
             body: &body,
-            trace: &trace,
+            trace: policy.send_traceparent.then_some(&trace),
         }
         .headers();
         let request_headers = recorded(&headers);
-        let exchange = self.client.post(&endpoint.url, headers, body).await;
+        let exchange = self
+            .client
+            .post(&endpoint.url, headers, body, timeout)
+            .await;
         let next_attempt_at = decide::next_attempt_at(
-            &self.schedule,
+            schedule,
             delivery.attempt_number,
             &exchange,
             SystemTime::now().into(),

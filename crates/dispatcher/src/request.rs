@@ -1,6 +1,8 @@
-//! The headers of an attempt. Nothing else goes out: the HTTP client adds none.
+//! The headers of an attempt: Postrider's own, then those that the endpoint's
+//! owner added. Nothing else goes out: the HTTP client adds none.
 
 use bytes::Bytes;
+use domain::custom_headers::REDACTED;
 use domain::signature::{body_signature, standard_signature};
 use domain::{EventId, Timestamp, TraceContext};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
@@ -18,7 +20,8 @@ pub(crate) struct Head<'a> {
     pub(crate) started_at: Timestamp,
     pub(crate) secrets: &'a Secrets,
     pub(crate) body: &'a Bytes,
-    pub(crate) trace: &'a TraceContext,
+    /// `None`: the endpoint does not want it.
+    pub(crate) trace: Option<&'a TraceContext>,
 }
 
 impl Head<'_> {
@@ -51,7 +54,7 @@ impl Head<'_> {
             ),
             (
                 HeaderName::from_static("traceparent"),
-                Some(self.trace.traceparent()),
+                self.trace.map(TraceContext::traceparent),
             ),
         ];
         let valid = |(name, value): (HeaderName, Option<String>)| {
@@ -59,7 +62,14 @@ impl Head<'_> {
                 .ok()
                 .map(|value| (name, value))
         };
-        headers.into_iter().filter_map(valid).collect()
+        let mut headers: HeaderMap = headers.into_iter().filter_map(valid).collect();
+        for (name, value) in &self.secrets.headers {
+            // Refused at registration; what is refused may have grown since.
+            if !headers.contains_key(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        headers
     }
 }
 
@@ -74,11 +84,16 @@ fn host(url: &str) -> Option<String> {
     })
 }
 
-/// The headers as they are recorded.
+/// The headers as they are recorded: values that may be credentials are marked
+/// as sensitive, and not shown.
 pub(crate) fn recorded(headers: &HeaderMap) -> Vec<(String, Bytes)> {
+    let shown = |value: &HeaderValue| match value.is_sensitive() {
+        true => Bytes::from_static(REDACTED.as_bytes()),
+        false => Bytes::copy_from_slice(value.as_bytes()),
+    };
     headers
         .iter()
-        .map(|(name, value)| (name.to_string(), Bytes::copy_from_slice(value.as_bytes())))
+        .map(|(name, value)| (name.to_string(), shown(value)))
         .collect()
 }
 
@@ -112,7 +127,7 @@ mod tests {
             started_at: Timestamp::from_unix_millis(8_999),
             secrets: &secrets,
             body: &body,
-            trace: &trace,
+            trace: Some(&trace),
         }
         .headers();
         let id = event_id.to_string();
@@ -139,6 +154,53 @@ mod tests {
             ("traceparent", trace.traceparent()),
         ];
         assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    #[test]
+    fn custom_headers_are_sent_behind_our_own_and_recorded_without_values() {
+        let mut endpoint = samples::endpoint();
+        let pairs = [("X-Api-Key", "hush"), ("authorization", "Bearer hush")];
+        endpoint.policy.headers = Some(samples::sealed_headers(endpoint.id, &pairs));
+        let secrets = Keyring::new(Arc::new(samples::master_key()))
+            .secrets(&endpoint)
+            .unwrap();
+        let mut head = Head {
+            url: &endpoint.url,
+            user_agent: "Postrider/1.2.3",
+            event_id: EventId::new(),
+            started_at: Timestamp::from_unix_millis(0),
+            secrets: &secrets,
+            body: &Bytes::new(),
+            trace: None,
+        };
+        let headers = head.headers();
+        assert_eq!(headers["x-api-key"], "hush");
+        assert_eq!(headers["authorization"], "Bearer hush");
+        assert!(!headers.contains_key("traceparent"), "it is switched off");
+        let kept = recorded(&headers);
+        let redacted = Bytes::from_static(b"***");
+        assert_eq!(
+            kept[kept.len() - 2..],
+            [
+                ("x-api-key".to_owned(), redacted.clone()),
+                ("authorization".to_owned(), redacted)
+            ]
+        );
+        assert!(!format!("{headers:?}").contains("hush"));
+
+        // What is stored never stands in for what we say.
+        let pairs = [("Webhook-Id", "other"), ("traceparent", "other")];
+        endpoint.policy.headers = Some(samples::sealed_headers(endpoint.id, &pairs));
+        endpoint.version += 1;
+        let secrets = Keyring::new(Arc::new(samples::master_key()))
+            .secrets(&endpoint)
+            .unwrap();
+        let trace = TraceContext::root([1; 24]);
+        head.secrets = &secrets;
+        head.trace = Some(&trace);
+        let headers = head.headers();
+        assert_eq!(headers["webhook-id"], head.event_id.to_string());
+        assert_eq!(headers["traceparent"], trace.traceparent());
     }
 
     #[test]

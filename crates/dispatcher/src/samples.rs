@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use domain::custom_headers::SealedHeaders;
 use domain::signature::Secret;
 use domain::vault::{MasterKey, SealedSecret};
 use domain::{
-    AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, Endpoint, EndpointId, EventId,
-    EventType, Timestamp, TraceContext,
+    AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, DeliveryPolicy, Endpoint,
+    EndpointId, EventId, EventType, Timestamp, TraceContext,
 };
 
 use crate::item::{Item, Source};
@@ -38,6 +39,21 @@ pub(crate) fn sealed(
     }
 }
 
+/// Headers as an endpoint's policy holds them; they are not checked.
+pub(crate) fn sealed_headers(endpoint: EndpointId, pairs: &[(&str, &str)]) -> SealedHeaders {
+    let key = master_key();
+    let owner = [endpoint.as_bytes().as_slice(), b" headers"].concat();
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("[{name:?},{value:?}]"))
+        .collect();
+    let plaintext = format!("[{}]", pairs.join(","));
+    SealedHeaders {
+        master_key_id: key.id(),
+        sealed: key.seal(plaintext.as_bytes(), &owner, [2; 24]).into(),
+    }
+}
+
 pub(crate) fn endpoint() -> Endpoint {
     let id = EndpointId::new();
     Endpoint {
@@ -50,6 +66,7 @@ pub(crate) fn endpoint() -> Endpoint {
         disabled_reason: String::new(),
         generation: 0,
         rate_limit: None,
+        policy: DeliveryPolicy::default(),
         created_at: Timestamp::from_unix_millis(1),
         secrets: vec![sealed(id, &secret(1), None)],
     }

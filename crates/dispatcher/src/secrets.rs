@@ -1,21 +1,25 @@
-//! Endpoints' opened secrets, kept while their endpoint stays as it is.
+//! Endpoints' opened secrets: what signs, and the headers whose values may be
+//! credentials. Kept while their endpoint stays as it is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use domain::custom_headers::CustomHeaders;
 use domain::signature::Secret;
 use domain::vault::MasterKey;
 use domain::{Endpoint, EndpointId, Timestamp};
+use http::{HeaderName, HeaderValue};
 use tracing::error;
 
 /// Endpoints whose secrets are kept open. When it is full, it starts over:
 /// opening costs microseconds.
 const CAPACITY: usize = 50_000;
 
-/// The master key does not open an endpoint's secret, so nothing can be signed.
+/// The master key does not open what is sealed for an endpoint, so nothing can
+/// be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "could not open the secret of {endpoint}, sealed under master key {sealed_under}; \
+    "could not open the secrets of {endpoint}, sealed under master key {sealed_under}; \
      the configured master key is {configured}"
 )]
 pub(crate) struct NotOpened {
@@ -30,6 +34,8 @@ pub(crate) struct Secrets {
     pub(crate) current: Secret,
     /// Each with the end of its grace period.
     old: Vec<(Secret, Timestamp)>,
+    /// The owner's own headers, values marked as sensitive.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Secrets {
@@ -107,12 +113,36 @@ impl Keyring {
             }
         }
         let current = current.ok_or_else(|| not_opened("none"))?;
-        Ok(Secrets { current, old })
+        let headers = match &endpoint.policy.headers {
+            None => Vec::new(),
+            Some(sealed) => sealed
+                .open(&self.master_key, endpoint.id)
+                .ok()
+                .and_then(|headers| to_http(&headers))
+                .ok_or_else(|| not_opened(&sealed.master_key_id))?,
+        };
+        Ok(Secrets {
+            current,
+            old,
+            headers,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, Opened>> {
         self.opened.lock().expect("no panic holds it")
     }
+}
+
+/// The headers as they are sent; `None` if one cannot be, which registration
+/// has excluded.
+fn to_http(headers: &CustomHeaders) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let pair = |(name, value): (&str, &str)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    };
+    headers.expose().map(pair).collect()
 }
 
 #[cfg(test)]
@@ -162,6 +192,21 @@ mod tests {
         endpoint.secrets = samples::endpoint().secrets;
         assert!(keyring.secrets(&endpoint).is_err());
         endpoint.secrets.clear();
+        assert!(keyring.secrets(&endpoint).is_err());
+    }
+
+    #[test]
+    fn headers_are_opened_for_their_endpoint_only() {
+        let keyring = Keyring::new(Arc::new(samples::master_key()));
+        let mut endpoint = samples::endpoint();
+        endpoint.policy.headers = Some(samples::sealed_headers(endpoint.id, &[("X-A", "b")]));
+        let headers = &keyring.secrets(&endpoint).unwrap().headers;
+        assert_eq!(headers.len(), 1);
+        assert!(headers[0].0 == "x-a" && headers[0].1 == "b");
+        assert!(headers[0].1.is_sensitive());
+        let other = EndpointId::new();
+        endpoint.policy.headers = Some(samples::sealed_headers(other, &[("X-A", "b")]));
+        endpoint.version += 1;
         assert!(keyring.secrets(&endpoint).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::problem::FieldViolation;
 use crate::vault::SealedSecret;
-use crate::{AccountId, EndpointId, EventType, Timestamp};
+use crate::{AccountId, DeliveryPolicy, EndpointId, EventType, Timestamp};
 
 /// A description has this many characters.
 const DESCRIPTION_CHARS: RangeInclusive<usize> = 1..=256;
@@ -36,6 +36,7 @@ pub struct Endpoint {
     pub generation: u64,
     /// Deliveries per second; `None` is no limit.
     pub rate_limit: Option<u32>,
+    pub policy: DeliveryPolicy,
     pub created_at: Timestamp,
     /// The newest first. An older one carries the end of its grace period.
     pub secrets: Vec<SealedSecret>,

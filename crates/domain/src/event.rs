@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, Reason};
 use crate::{AccountId, EndpointId, EventId, EventType, JsonObject, Timestamp, TraceContext};
+
+/// How long accepted events are kept; a retry later than this finds no body.
+pub const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// A publisher's own id of an event, which makes a repeat safe:
 /// `[A-Za-z0-9_.:-]{1,128}`.

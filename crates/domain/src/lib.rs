@@ -4,7 +4,8 @@
 //!
 //! - words: [`account`], [`event_type`], [`id`], [`timestamp`], [`trace`]
 //! - an event: [`event`], [`json`], [`envelope`], [`catalogue`]
-//! - an endpoint: [`endpoint`], [`egress`], [`signature`], [`vault`]
+//! - an endpoint: [`endpoint`], [`delivery_policy`], [`custom_headers`],
+//!   [`egress`], [`signature`], [`vault`]
 //! - a delivery: [`delivery`], [`attempt`], [`retry`]
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
 //! - who sees to it: [`partition`], [`rendezvous`]
@@ -14,7 +15,9 @@ pub mod account;
 pub mod attempt;
 pub mod breaker;
 pub mod catalogue;
+pub mod custom_headers;
 pub mod delivery;
+pub mod delivery_policy;
 pub mod egress;
 pub mod endpoint;
 pub mod envelope;
@@ -41,6 +44,7 @@ pub use delivery::{
     Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryState, EndedReason,
     NotSentReason, Plan, PlannedDelivery,
 };
+pub use delivery_policy::DeliveryPolicy;
 pub use egress::EndpointUrl;
 pub use endpoint::Endpoint;
 pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};

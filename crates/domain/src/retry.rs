@@ -79,6 +79,13 @@ impl Default for Schedule {
     }
 }
 
+impl FromIterator<Duration> for Schedule {
+    /// The schedule of these delays; what reads them sees to their limits.
+    fn from_iter<T: IntoIterator<Item = Duration>>(delays: T) -> Self {
+        Self(delays.into_iter().collect())
+    }
+}
+
 impl FromStr for Schedule {
     type Err = ParseDurationError;
 

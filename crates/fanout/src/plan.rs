@@ -75,7 +75,7 @@ fn decide(event: &AcceptedEvent, endpoint: &Endpoint) -> Decision {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bytes::Bytes;
-    use domain::{AccountId, EventId, EventType, Tags, TraceContext};
+    use domain::{AccountId, DeliveryPolicy, EventId, EventType, Tags, TraceContext};
 
     use super::*;
 
@@ -104,6 +104,7 @@ mod tests {
             disabled_reason: String::new(),
             generation: 3,
             rate_limit: None,
+            policy: DeliveryPolicy::default(),
             created_at: Timestamp::from_unix_millis(created_at),
             secrets: Vec::new(),
         })

@@ -2,6 +2,7 @@
 //!
 //! - [`api`]: one HTTP call and its errors
 //! - [`output`]: tables for people, JSON for programs
+//! - [`policy`]: options that `endpoint create` and `update` share
 //! - [`endpoint`], [`event`], [`history`], [`key`]: a command family each
 
 mod api;
@@ -10,6 +11,7 @@ pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod key;
 mod output;
+mod policy;
 
 use std::path::PathBuf;
 

@@ -29,7 +29,7 @@ pub(crate) use value::{LogFormat, NatsSync};
 use crate::roles::Role;
 
 /// How long EVENTS keeps an event; a retry later than this finds no body.
-pub(crate) const EVENTS_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const EVENTS_RETENTION: Duration = domain::event::RETENTION;
 
 /// Why a process cannot run with its configuration. Each is one line that says
 /// what to do; the process exits with 64.

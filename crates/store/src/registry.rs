@@ -6,6 +6,7 @@ mod catalogue;
 mod endpoints;
 mod keys;
 mod outbox;
+mod policy;
 
 pub use catalogue::EventTypeRow;
 pub use endpoints::{EndpointRow, EndpointUpdate, NewEndpoint};

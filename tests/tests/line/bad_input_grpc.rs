@@ -151,7 +151,7 @@ impl World {
             url: self.url.clone(),
             description: "bad".into(),
             event_types: vec!["message.report".into()],
-            rate_limit: None,
+            ..CreateEndpointRequest::default()
         }
     }
 

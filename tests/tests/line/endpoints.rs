@@ -273,6 +273,7 @@ async fn grpc_and_rest_see_the_same_endpoint(deployment: Arc<Deployment>) -> Res
         description: "over gRPC".into(),
         event_types: vec!["message.report".into()],
         rate_limit: Some(7),
+        ..CreateEndpointRequest::default()
     };
     let created = client.create_endpoint(request).await?.into_inner();
     let rest = api

@@ -9,6 +9,7 @@ mod endpoints;
 mod history;
 mod keys;
 mod openapi;
+mod policy;
 mod publish;
 mod readme;
 mod reflection;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             scenarios.extend(history::scenarios());
             scenarios.extend(keys::scenarios());
             scenarios.extend(openapi::scenarios());
+            scenarios.extend(policy::scenarios());
             scenarios.extend(publish::scenarios());
             scenarios.extend(readme::scenarios());
             scenarios.extend(reflection::scenarios());

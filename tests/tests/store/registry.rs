@@ -1,9 +1,13 @@
 //! Endpoints and keys, and the marks that their changes leave.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use domain::custom_headers::SealedHeaders;
+use domain::delivery_policy::DeliveryPolicyChange;
 use domain::key::{KeyRecord, Scope};
 use domain::vault::SealedSecret;
-use domain::{AccountId, EndpointId, EventType, Timestamp};
+use domain::{AccountId, DeliveryPolicy, EndpointId, EventType, Timestamp};
 use harness::suite::Scenario;
 use store::{EndpointUpdate, KeyRow, Mark, NewEndpoint, Pool, Registry};
 use uuid::Uuid;
@@ -14,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         a_command_for_an_older_version_changes_nothing,
         a_mark_left_anew_is_not_removed,
         one_old_secret_is_kept_at_most,
+        a_policy_is_kept_until_it_is_cleared,
         a_changed_bootstrap_key_replaces_the_earlier_one,
     ]
 }
@@ -38,6 +43,7 @@ async fn endpoint(registry: &Registry) -> Result<(AccountId, EndpointId)> {
         description: "d".to_owned(),
         event_types: vec![EventType::parse("a.b")?, EventType::parse("c")?],
         rate_limit: Some(10_000),
+        policy: DeliveryPolicy::default(),
         secret: secret("first"),
         created_at: now(),
     };
@@ -186,6 +192,59 @@ async fn one_old_secret_is_kept_at_most(pool: Pool) -> Result<()> {
         "{kept:?}"
     );
     ensure!(kept[2] == [(b"fourth".to_vec(), None)], "{kept:?}");
+    Ok(())
+}
+
+async fn a_policy_is_kept_until_it_is_cleared(pool: Pool) -> Result<()> {
+    let registry = Registry::new(pool);
+    let (account, id) = endpoint(&registry).await?;
+    let change = async |policy| {
+        let update = EndpointUpdate {
+            policy,
+            ..EndpointUpdate::default()
+        };
+        let row = registry
+            .update_endpoint(&account, id, &update, None, now())
+            .await?;
+        row.context("it is there")
+    };
+    let headers = SealedHeaders {
+        master_key_id: "0".to_owned(),
+        sealed: bytes::Bytes::from_static(b"\0sealed"),
+    };
+    let set = DeliveryPolicyChange {
+        retry_schedule: Some(Some("".parse()?)),
+        timeout: Some(Some(Duration::from_secs(30))),
+        max_concurrency: Some(Some(256)),
+        headers: Some(Some(headers.clone())),
+        send_traceparent: Some(false),
+    };
+    let expected = DeliveryPolicy {
+        retry_schedule: Some("".parse()?),
+        timeout: Some(Duration::from_secs(30)),
+        max_concurrency: Some(256),
+        headers: Some(headers),
+        send_traceparent: false,
+    };
+    let row = change(set).await?;
+    ensure!(row.endpoint.policy == expected, "{row:?}");
+    let row = change(DeliveryPolicyChange::default()).await?;
+    ensure!(row.endpoint.policy == expected, "{row:?}");
+    let listed = registry.endpoints(&account, None, 100).await?;
+    let listed = listed.into_iter().find(|row| row.endpoint.id == id);
+    ensure!(
+        listed.is_some_and(|row| row.endpoint.policy == expected),
+        "a list shows it too"
+    );
+    let row = change(DeliveryPolicyChange {
+        retry_schedule: Some(None),
+        timeout: Some(None),
+        max_concurrency: Some(None),
+        headers: Some(None),
+        send_traceparent: Some(true),
+    })
+    .await?;
+    ensure!(row.endpoint.policy == DeliveryPolicy::default(), "{row:?}");
     Ok(())
 }
 

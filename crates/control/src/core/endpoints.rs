@@ -1,15 +1,17 @@
 //! Endpoints.
 
 mod check;
+mod policy;
 mod secrets;
 mod test_event;
 mod view;
 
 use domain::key::{Identity, Need};
 use domain::page::{PageToken, page_size};
-use domain::{AccountId, EndpointId, Problem, Reason};
+use domain::{AccountId, DeliveryPolicy, EndpointId, Problem, Reason};
 use store::{EndpointRow, EndpointUpdate, Mark};
 
+pub(crate) use policy::{CallersHeaders, PolicyChange, PolicyView};
 pub(crate) use view::{EndpointView, Health};
 
 use super::{Control, Page, database, now};
@@ -21,6 +23,7 @@ pub(crate) struct NewEndpoint {
     pub(crate) description: String,
     pub(crate) event_types: Vec<String>,
     pub(crate) rate_limit: Option<i64>,
+    pub(crate) policy: PolicyChange,
 }
 
 /// What is to change, in the caller's words; `None` is left as it is.
@@ -30,6 +33,7 @@ pub(crate) struct EndpointChange {
     pub(crate) description: Option<String>,
     pub(crate) event_types: Option<Vec<String>>,
     pub(crate) rate_limit: Option<Option<i64>>,
+    pub(crate) policy: PolicyChange,
 }
 
 impl Control {
@@ -45,10 +49,13 @@ impl Control {
             description: Some(new.description),
             event_types: Some(new.event_types),
             rate_limit: Some(new.rate_limit),
+            policy: new.policy,
         };
-        let checked = self.check_change(change).await?;
-        self.check_broker()?;
         let id = EndpointId::new();
+        let checked = self.check_change(id, change).await?;
+        self.check_broker()?;
+        let mut policy = DeliveryPolicy::default();
+        policy.apply(&checked.policy);
         let row = store::NewEndpoint {
             id,
             account: account.clone(),
@@ -56,6 +63,7 @@ impl Control {
             description: checked.description.unwrap_or_default(),
             event_types: checked.event_types.unwrap_or_default(),
             rate_limit: checked.rate_limit.flatten(),
+            policy,
             secret: self.new_secret(id),
             created_at: now(),
         };
@@ -63,7 +71,7 @@ impl Control {
         let row = row.map_err(|error| database(&error))?;
         self.announce(&Mark::Endpoint(account.clone(), id)).await?;
         // Nothing can have been sent to it yet.
-        Ok(EndpointView::new(row, Health::none_yet()))
+        self.show(identity, row, Health::none_yet())
     }
 
     pub(crate) async fn get_endpoint(
@@ -74,7 +82,7 @@ impl Control {
     ) -> Result<EndpointView, Problem> {
         identity.authorise(account, Need::Read)?;
         let row = self.find(account, id).await?;
-        self.view(account, row).await
+        self.view(identity, row).await
     }
 
     pub(crate) async fn list_endpoints(
@@ -107,7 +115,7 @@ impl Control {
             next_page_token,
             prev_page_token,
         } = page;
-        let items = self.views(account, items).await;
+        let items = self.views(identity, account, items).await?;
         Ok(Page {
             items,
             next_page_token,
@@ -124,8 +132,8 @@ impl Control {
     ) -> Result<EndpointView, Problem> {
         identity.authorise(account, Need::Admin)?;
         self.find(account, id).await?;
-        let update = self.check_change(change).await?;
-        self.apply(account, id, update).await
+        let update = self.check_change(id, change).await?;
+        self.apply(identity, account, id, update).await
     }
 
     pub(crate) async fn set_enabled(
@@ -140,13 +148,13 @@ impl Control {
         let row = self.find(account, id).await?;
         if row.endpoint.disabled == disabled.is_some() {
             // It stays disabled for the reason it was.
-            return self.view(account, row).await;
+            return self.view(identity, row).await;
         }
         let update = EndpointUpdate {
             disabled: Some(disabled),
             ..EndpointUpdate::default()
         };
-        self.apply(account, id, update).await
+        self.apply(identity, account, id, update).await
     }
 
     pub(crate) async fn delete_endpoint(
@@ -167,6 +175,7 @@ impl Control {
 
     async fn apply(
         &self,
+        identity: &Identity,
         account: &AccountId,
         id: EndpointId,
         update: EndpointUpdate,
@@ -182,7 +191,7 @@ impl Control {
             .map_err(|error| database(&error))?
             .ok_or_else(not_found)?;
         self.announce(&Mark::Endpoint(account.clone(), id)).await?;
-        self.view(account, row).await
+        self.view(identity, row).await
     }
 
     async fn find(&self, account: &AccountId, id: EndpointId) -> Result<EndpointRow, Problem> {

@@ -20,6 +20,26 @@ pub(super) struct CreateEndpoint {
     /// Deliveries a second; null or absent: no limit.
     #[schema(minimum = 1, maximum = 10_000)]
     rate_limit: Option<u32>,
+    /// Delays between attempts: at most 20, each 1 s to 24 h, together at most
+    /// 7 days. An empty list: no retries. Null or absent: the
+    /// deployment's.
+    #[schema(max_items = 20, example = json!(["5s", "2min"]))]
+    retry_schedule: Option<Vec<String>>,
+    /// For one attempt, the whole exchange. Null or absent: the
+    /// deployment's.
+    #[schema(minimum = 1, maximum = 30)]
+    timeout_seconds: Option<u32>,
+    /// Requests at once. Null or absent: the
+    /// deployment's.
+    #[schema(minimum = 1, maximum = 256)]
+    max_concurrency: Option<u32>,
+    /// On every request: at most 16 and 4 KiB, none that Postrider or HTTP
+    /// itself sets; names of up to 64 characters, values of up to 1,024 visible
+    /// ASCII characters. Null or absent: none.
+    headers: Option<BTreeMap<String, String>>,
+    /// Whether requests carry a W3C `traceparent`. Null or absent: true.
+    #[schema(default = true)]
+    send_traceparent: Option<bool>,
 }
 
 /// What is to change; absent is left as it is.
@@ -34,6 +54,23 @@ pub(super) struct UpdateEndpoint {
     /// Null removes the limit.
     #[schema(minimum = 1, maximum = 10_000)]
     rate_limit: Option<u32>,
+    /// Delays between attempts: at most 20, each 1 s to 24 h, together at most
+    /// 7 days. An empty list: no retries. Null: the deployment's.
+    #[schema(max_items = 20, example = json!(["5s", "2min"]))]
+    retry_schedule: Option<Vec<String>>,
+    /// For one attempt, the whole exchange. Null: the deployment's.
+    #[schema(minimum = 1, maximum = 30)]
+    timeout_seconds: Option<u32>,
+    /// Requests at once. Null: the deployment's.
+    #[schema(minimum = 1, maximum = 256)]
+    max_concurrency: Option<u32>,
+    /// On every request: at most 16 and 4 KiB, none that Postrider or HTTP
+    /// itself sets; names of up to 64 characters, values of up to 1,024 visible
+    /// ASCII characters. Replaces all of them; null
+    /// removes them.
+    headers: Option<BTreeMap<String, String>>,
+    /// Whether requests carry a W3C `traceparent`. Null: true.
+    send_traceparent: Option<bool>,
 }
 
 /// How the old secret goes.

@@ -11,11 +11,11 @@ use domain::{EndpointId, Problem, Reason};
 use proto::status::to_problem;
 use proto::v1::GetEndpointStatsRequest;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::bodies::{CreateEndpoint, RegenerateSecret, SendTestEvent, SpanQuery, UpdateEndpoint};
-use super::fields::{Fields, invalid};
+use super::fields::Fields;
+use super::policy;
 use super::problem::Answer;
 use super::request::{Body, PageQuery, Query, Scope};
 use super::shapes::{Endpoint, Endpoints, Stats};
@@ -30,13 +30,6 @@ const GRACE: &str = "a whole number of seconds, 0 to 604800";
 /// An id that is no id belongs to nothing.
 pub(super) fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
     text.parse().map_err(|_| endpoint_not_found())
-}
-
-/// A number of any form: what is not whole or too large is refused by name.
-fn rate_limit(value: &Value) -> Result<i64, Problem> {
-    value
-        .as_i64()
-        .ok_or_else(|| invalid("rate_limit", format!("send {RATE_LIMIT}")))
 }
 
 /// Registers a URL
@@ -56,13 +49,8 @@ pub(super) async fn create(
         url: fields.required("url", URL)?,
         description: fields.required("description", DESCRIPTION)?,
         event_types: fields.required("event_types", EVENT_TYPES)?,
-        rate_limit: match fields
-            .nullable::<Value>("rate_limit", RATE_LIMIT)?
-            .flatten()
-        {
-            None => None,
-            Some(value) => Some(rate_limit(&value)?),
-        },
+        rate_limit: policy::whole(&mut fields, "rate_limit", RATE_LIMIT)?.flatten(),
+        policy: policy::take(&mut fields)?,
     };
     fields.finish()?;
     let view = control
@@ -122,11 +110,8 @@ pub(super) async fn update(
         url: fields.optional("url", URL)?,
         description: fields.optional("description", DESCRIPTION)?,
         event_types: fields.optional("event_types", EVENT_TYPES)?,
-        rate_limit: match fields.nullable::<Value>("rate_limit", RATE_LIMIT)? {
-            None => None,
-            Some(None) => Some(None),
-            Some(Some(value)) => Some(Some(rate_limit(&value)?)),
-        },
+        rate_limit: policy::whole(&mut fields, "rate_limit", RATE_LIMIT)?,
+        policy: policy::take(&mut fields)?,
     };
     fields.finish()?;
     let view = control

@@ -110,6 +110,23 @@ impl Fields {
         }
     }
 
+    /// Takes a field that is an object of texts, or null, or absent. A name that
+    /// is there twice stays twice.
+    pub(super) fn texts(
+        &mut self,
+        name: &str,
+        kind: &str,
+    ) -> Result<Option<Option<Vec<(String, String)>>>, Problem> {
+        let Some(pairs) = self.nullable::<Pairs>(name, kind)? else {
+            return Ok(None);
+        };
+        let text = |(key, value): (String, Box<RawValue>)| Ok((key, read(name, kind, &value)?));
+        pairs
+            .map(|Pairs(pairs)| pairs.into_iter().map(text).collect())
+            .transpose()
+            .map(Some)
+    }
+
     /// Takes a field as it was written.
     pub(super) fn raw(&mut self, name: &str) -> Option<Box<RawValue>> {
         self.0.remove(name)
@@ -156,6 +173,20 @@ mod tests {
         );
         assert_eq!(fields.nullable::<String>("e", "a text").unwrap(), None);
         assert_eq!(fields.finish().unwrap_err().fields[0].field, "c");
+    }
+
+    #[test]
+    fn an_object_of_texts_keeps_every_pair() {
+        let body = br#"{"a":{"x":"1","x":"2"},"b":null,"c":{"x":1},"d":["x"]}"#;
+        let mut fields = Fields::parse(body).unwrap();
+        let mut texts = |name| fields.texts(name, "an object of texts");
+        let pair = |value: &str| ("x".to_owned(), value.to_owned());
+        assert_eq!(texts("a"), Ok(Some(Some(vec![pair("1"), pair("2")]))));
+        assert_eq!(texts("b"), Ok(Some(None)));
+        assert_eq!(texts("e"), Ok(None));
+        for wrong in ["c", "d"] {
+            assert_eq!(texts(wrong).unwrap_err().fields[0].field, wrong);
+        }
     }
 
     #[test]

@@ -21,6 +21,16 @@ pub(super) struct Endpoint {
     event_types: Vec<String>,
     /// Deliveries a second; null: no limit.
     rate_limit: Option<u32>,
+    /// The delays between attempts; none: no retries; null: the deployment's.
+    retry_schedule: Option<Vec<String>>,
+    /// For one attempt, the whole exchange; null: the deployment's.
+    timeout_seconds: Option<u32>,
+    /// Requests at once; null: the deployment's limit.
+    max_concurrency: Option<u32>,
+    /// On every request; a key of scope `read` sees `***` for each value.
+    headers: BTreeMap<String, String>,
+    /// Whether requests carry a W3C `traceparent`.
+    send_traceparent: bool,
     /// `active` or `disabled`.
     status: &'static str,
     /// Null while active.
@@ -46,6 +56,11 @@ impl From<EndpointView> for Endpoint {
             description: view.description,
             event_types: view.event_types,
             rate_limit: view.rate_limit,
+            retry_schedule: view.policy.retry_schedule,
+            timeout_seconds: view.policy.timeout_seconds,
+            max_concurrency: view.policy.max_concurrency,
+            headers: view.policy.headers,
+            send_traceparent: view.policy.send_traceparent,
             status: if view.disabled { "disabled" } else { "active" },
             disabled_reason: view.disabled.then_some(view.disabled_reason),
             health: Health {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::attempt::MAX_RESPONSE_BODY_BYTES;
+use domain::delivery_policy::MAX_TIMEOUT;
 use domain::egress::Policy;
 use domain::{EndpointUrl, Failure};
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -36,7 +37,8 @@ const MAX_RESPONSE_HEAD_BYTES: usize = 65_536;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) policy: Arc<Policy>,
-    /// For the whole exchange: look-up, connection, request, response body.
+    /// For the whole exchange: look-up, connection, request, response body;
+    /// unless the endpoint has a timeout of its own.
     pub(crate) timeout: Duration,
     /// Connections and look-ups run here.
     pub(crate) tracker: TaskTracker,
@@ -96,7 +98,8 @@ impl Client {
             Arc::clone(&settings.policy),
             resolver,
             connect::native_roots()?,
-            settings.timeout,
+            // The longest exchange there is: each has its own deadline too.
+            settings.timeout.max(MAX_TIMEOUT),
         );
         let pool = legacy::Client::builder(Tracked(settings.tracker))
             .pool_timer(TokioTimer::new())
@@ -111,12 +114,23 @@ impl Client {
         })
     }
 
+    /// The deployment's timeout, for endpoints without one of their own.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Posts `body` to `url` with exactly these headers. Never follows a
-    /// redirect. Ends within the timeout, whatever the other side does.
-    pub(crate) async fn post(&self, url: &str, headers: HeaderMap, body: Bytes) -> Exchange {
+    /// redirect. Ends within `timeout`, whatever the other side does.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Exchange {
         let started = Instant::now();
         let (answer, failure) = match self.request(url, headers, body) {
-            Ok(request) => self.exchange(request, started + self.timeout).await,
+            Ok(request) => self.exchange(request, started, timeout).await,
             Err(failure) => (None, Some(failure)),
         };
         Exchange {
@@ -151,12 +165,14 @@ impl Client {
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
-        deadline: Instant,
+        started: Instant,
+        timeout: Duration,
     ) -> (Option<Answer>, Option<Failure>) {
+        let deadline = started + timeout;
         let response = tokio::time::timeout_at(deadline, self.pool.request(request)).await;
         let response = match response {
-            Err(_) => return (None, Some(failure::timed_out(self.timeout, None))),
-            Ok(Err(error)) => return (None, Some(failure::of_request(&error, self.timeout))),
+            Err(_) => return (None, Some(failure::timed_out(timeout, None))),
+            Ok(Err(error)) => return (None, Some(failure::of_request(&error, timeout))),
             Ok(Ok(response)) => response,
         };
         let status = response.status().as_u16();
@@ -174,7 +190,7 @@ impl Client {
         let mut body = Body::default();
         let read = tokio::time::timeout_at(deadline, body.read(response)).await;
         let failure = match read {
-            Err(_) => Some(failure::timed_out(self.timeout, Some(status))),
+            Err(_) => Some(failure::timed_out(timeout, Some(status))),
             Ok(Err(error)) => Some(failure::of_connection(&error)),
             Ok(Ok(())) => None,
         };

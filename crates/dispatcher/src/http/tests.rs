@@ -42,7 +42,7 @@ async fn post(client: &Client, url: &str) -> Exchange {
     headers.insert(HOST, HeaderValue::from_static("example.com"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let started = Instant::now();
-    let exchange = client.post(url, headers, body).await;
+    let exchange = client.post(url, headers, body, TIMEOUT).await;
     assert!(
         started.elapsed() < TIMEOUT * 2,
         "took {:?}",
@@ -221,6 +221,28 @@ async fn no_answer_ends_at_the_timeout_and_closes_the_connection() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_exchange_may_have_a_timeout_of_its_own() {
+    let server = Server::start(move |mut stream| async move {
+        read_request(&mut stream).await?;
+        stream.read(&mut [0; 1]).await.map(drop)
+    })
+    .await;
+    for timeout in [TIMEOUT / 3, TIMEOUT * 2] {
+        let exchange = local()
+            .post(
+                &server.url(),
+                HeaderMap::new(),
+                Bytes::from_static(b"{\"n\":1}"),
+                timeout,
+            )
+            .await;
+        assert_eq!(class(&exchange), Some(FailureClass::Timeout));
+        let range = timeout..timeout + TIMEOUT;
+        assert!(range.contains(&exchange.duration), "{exchange:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,29 +5,14 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::output::{self, Column, text};
+use super::policy::Policy;
 use super::{Account, Api, Connection};
 
 /// The commands of the family.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Register a URL
-    Create {
-        #[command(flatten)]
-        account: Account,
-        /// Where events are sent
-        endpoint_url: String,
-        /// What it is for
-        #[arg(long, short)]
-        description: String,
-        /// An event type to receive; repeat for several
-        #[arg(long = "event-type", short = 't', required = true)]
-        event_types: Vec<String>,
-        /// Deliveries a second, at most
-        #[arg(long)]
-        rate_limit: Option<u32>,
-        #[command(flatten)]
-        connection: Connection,
-    },
+    Create(Box<Create>),
     /// List the account's endpoints, newest first
     List {
         #[command(flatten)]
@@ -87,6 +72,28 @@ pub(crate) enum Command {
     },
 }
 
+/// What `endpoint create` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    account: Account,
+    /// Where events are sent
+    endpoint_url: String,
+    /// What it is for
+    #[arg(long, short)]
+    description: String,
+    /// An event type to receive; repeat for several
+    #[arg(long = "event-type", short = 't', required = true)]
+    event_types: Vec<String>,
+    /// Deliveries a second, at most
+    #[arg(long)]
+    rate_limit: Option<u32>,
+    #[command(flatten)]
+    policy: Policy,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// What `endpoint update` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Update {
@@ -104,6 +111,8 @@ pub(crate) struct Update {
     rate_limit: Option<u32>,
     #[arg(long)]
     no_rate_limit: bool,
+    #[command(flatten)]
+    policy: Policy,
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
     #[arg(long)]
@@ -128,26 +137,7 @@ const COLUMNS: &[Column] = &[
 /// When the call fails or is refused.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Create {
-            account,
-            endpoint_url,
-            description,
-            event_types,
-            rate_limit,
-            connection,
-        } => {
-            let mut body = json!({
-                "url": endpoint_url, "description": description, "event_types": event_types,
-            });
-            if let Some(rate_limit) = rate_limit {
-                body["rate_limit"] = rate_limit.into();
-            }
-            let path = endpoints(&account);
-            let answer = Api::open(&connection)?
-                .send_json(Method::POST, &path, &body)
-                .await?;
-            show(&connection, &answer)
-        }
+        Command::Create(new) => create(*new).await,
         Command::List {
             account,
             page_size,
@@ -241,6 +231,24 @@ struct Sample {
     object: Option<Box<serde_json::value::RawValue>>,
 }
 
+async fn create(new: Create) -> Result<()> {
+    let mut body = json!({
+        "url": new.endpoint_url,
+        "description": new.description,
+        "event_types": new.event_types,
+    });
+    if let Some(rate_limit) = new.rate_limit {
+        body["rate_limit"] = rate_limit.into();
+    }
+    for (name, value) in new.policy.fields() {
+        body[name] = value;
+    }
+    let answer = Api::open(&new.connection)?
+        .send_json(Method::POST, &endpoints(&new.account), &body)
+        .await?;
+    show(&new.connection, &answer)
+}
+
 async fn change(update: Update) -> Result<()> {
     let api = Api::open(&update.connection)?;
     let path = one(&update.account, &update.id);
@@ -277,6 +285,8 @@ fn changes(update: &Update) -> Map<String, Value> {
     } else if let Some(limit) = update.rate_limit {
         body.insert("rate_limit".into(), limit.into());
     }
+    let policy = update.policy.fields().into_iter();
+    body.extend(policy.map(|(name, value)| (name.to_owned(), value)));
     body
 }
 

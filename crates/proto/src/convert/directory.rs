@@ -2,7 +2,7 @@
 
 use domain::key::KeyRecord;
 use domain::vault::SealedSecret;
-use domain::{Endpoint, EndpointId};
+use domain::{DeliveryPolicy, Endpoint, EndpointId};
 
 use super::{account, at, bytes, event_type, id, optional_at, optional_millis};
 use crate::{DecodeError, pipeline};
@@ -33,6 +33,7 @@ impl From<&Endpoint> for pipeline::DirectoryEndpoint {
             rate_limit: endpoint.rate_limit,
             created_at_ms: endpoint.created_at.unix_millis(),
             secrets: secrets.collect(),
+            policy: Some((&endpoint.policy).into()),
         }
     }
 }
@@ -58,6 +59,10 @@ impl TryFrom<pipeline::DirectoryEndpoint> for Endpoint {
             disabled_reason: endpoint.disabled_reason,
             generation: endpoint.generation,
             rate_limit: endpoint.rate_limit,
+            policy: match endpoint.policy {
+                None => DeliveryPolicy::default(),
+                Some(policy) => policy.try_into()?,
+            },
             created_at: at(endpoint.created_at_ms),
         })
     }

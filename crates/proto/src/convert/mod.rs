@@ -4,6 +4,7 @@
 mod directory;
 mod event;
 mod list;
+mod policy;
 mod record;
 mod words;
 

@@ -1,9 +1,11 @@
+use domain::delivery_policy::DeliveryPolicyChange;
 use domain::page::{Cursor, Direction};
 use domain::vault::SealedSecret;
-use domain::{AccountId, Endpoint, EndpointId, EventType, Timestamp};
+use domain::{AccountId, DeliveryPolicy, Endpoint, EndpointId, EventType, Timestamp};
 use uuid::Uuid;
 
 use super::outbox::{Mark, mark};
+use super::policy::{self, PolicyRow, store_policy};
 use super::{Registry, unreadable};
 use crate::Error;
 
@@ -24,6 +26,7 @@ pub struct NewEndpoint {
     pub description: String,
     pub event_types: Vec<EventType>,
     pub rate_limit: Option<u32>,
+    pub policy: DeliveryPolicy,
     pub secret: SealedSecret,
     pub created_at: Timestamp,
 }
@@ -35,6 +38,7 @@ pub struct EndpointUpdate {
     pub description: Option<String>,
     pub event_types: Option<Vec<EventType>>,
     pub rate_limit: Option<Option<u32>>,
+    pub policy: DeliveryPolicyChange,
     /// The reason, or `None` for enabled.
     pub disabled: Option<Option<String>>,
     /// A new secret, and until when the old one stays valid beside it.
@@ -55,6 +59,8 @@ struct Row {
     disabled_reason: String,
     created_at: i64,
     updated_at: i64,
+    #[sqlx(flatten)]
+    policy: PolicyRow,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -83,6 +89,7 @@ impl Row {
                 disabled_reason: self.disabled_reason,
                 generation: number(self.generation)?,
                 rate_limit: self.rate_limit.and_then(|limit| u32::try_from(limit).ok()),
+                policy: self.policy.read()?,
                 created_at: Timestamp::from_unix_millis(self.created_at),
                 secrets,
             },
@@ -118,7 +125,8 @@ fn signed(value: u64) -> i64 {
 macro_rules! load {
     ($connection:ident, $id:expr) => {{
         let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM endpoints WHERE id = $1"
+            "SELECT {COLUMNS}, {} FROM endpoints WHERE id = $1",
+            policy::COLUMNS
         )))
         .bind($id.uuid())
         .fetch_optional(&mut *$connection)
@@ -157,6 +165,7 @@ impl Registry {
             .bind(new.created_at.unix_millis())
             .execute(&mut *tx)
             .await?;
+            store_policy!(tx, new.id, &new.policy);
             sqlx::query(
                 "INSERT INTO endpoint_secrets (endpoint_id, number, master_key_id, sealed) \
                  VALUES ($1, 1, $2, $3)",
@@ -201,9 +210,10 @@ impl Registry {
             Some(Direction::Next) | None => ("<", "DESC"),
         };
         let query = format!(
-            "SELECT {COLUMNS} FROM endpoints WHERE account = $1 \
+            "SELECT {COLUMNS}, {} FROM endpoints WHERE account = $1 \
              AND (created_at, id) {beyond} ($2, $3) \
-             ORDER BY created_at {order}, id {order} LIMIT $4"
+             ORDER BY created_at {order}, id {order} LIMIT $4",
+            policy::COLUMNS
         );
         let (at, id) = cursor.map_or((i64::MAX, Uuid::max()), |cursor| (cursor.at, cursor.id));
         let rows: Vec<Row> = reading!(self.pool, connection => {
@@ -215,7 +225,7 @@ impl Registry {
                 .fetch_all(&mut *connection)
                 .await?)
         })?;
-        // A list shows no secrets, so none are read.
+        // A list shows no signing secrets, so none are read.
         rows.into_iter().map(|row| row.read(Vec::new())).collect()
     }
 
@@ -266,6 +276,7 @@ impl Registry {
             .bind(&new.endpoint.disabled_reason)
             .execute(&mut *tx)
             .await?;
+            store_policy!(tx, id, &new.endpoint.policy);
             if let Some((secret, old_valid_until)) = &update.secret {
                 // Only one old secret is ever kept.
                 match old_valid_until {
@@ -367,6 +378,7 @@ fn apply(mut row: EndpointRow, update: &EndpointUpdate) -> EndpointRow {
     if let Some(limit) = update.rate_limit {
         endpoint.rate_limit = limit;
     }
+    endpoint.policy.apply(&update.policy);
     if let Some(disabled) = &update.disabled {
         // What waits is cancelled once per time that it is disabled.
         if disabled.is_some() && !endpoint.disabled {

@@ -1,5 +1,7 @@
 //! Endpoints with fields that are not acceptable, and what is asked of them.
 
+mod policy;
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -9,6 +11,7 @@ use super::{Case, case};
 pub(super) fn cases(world: &World) -> Vec<Case> {
     let mut cases = rate_limits(world);
     cases.extend(endpoints(world));
+    cases.extend(policy::cases(world));
     cases.extend(requests(world));
     cases
 }
@@ -70,7 +73,9 @@ fn endpoints(world: &World) -> Vec<Case> {
     let surrogate = r#"{"description":"\ud800"}"#;
     let path = format!("/endpoints/{}", world.endpoint);
     let patch = |body: &'static str| world.call(Method::PATCH, &path).body(body);
-    let all_wrong = json!({"url": "x", "description": "", "event_types": [], "rate_limit": 0});
+    let all_wrong = json!({"url": "x", "description": "", "event_types": [], "rate_limit": 0,
+        "retry_schedule": ["0s"], "timeout_seconds": 0, "max_concurrency": 0,
+        "headers": {"host": "x"}});
     cases.extend([
         case(
             "an endpoint without a field",
@@ -119,7 +124,8 @@ fn endpoints(world: &World) -> Vec<Case> {
             world.post("/endpoints", &all_wrong),
             422,
             "URL_INVALID",
-            "url description event_types rate_limit",
+            "url description event_types rate_limit retry_schedule timeout_seconds \
+             max_concurrency headers",
         ),
     ]);
     cases

@@ -2,7 +2,7 @@
 
 use domain::Reason;
 use proto::v1::{
-    CreateEndpointRequest, RegenerateEndpointSecretRequest, SendTestEventRequest,
+    CreateEndpointRequest, RegenerateEndpointSecretRequest, RetrySchedule, SendTestEventRequest,
     UpdateEndpointRequest,
 };
 
@@ -43,6 +43,62 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         let call = create(&|endpoint| endpoint.rate_limit = Some(limit));
         let what = format!("the rate limit {limit}");
         cases.push(world.invalid(what, call, Reason::FieldInvalid, "rate_limit"));
+    }
+    for (what, field, policy) in policies() {
+        let call = create(&|endpoint| {
+            endpoint.retry_schedule.clone_from(&policy.retry_schedule);
+            endpoint.timeout_seconds = policy.timeout_seconds;
+            endpoint.max_concurrency = policy.max_concurrency;
+            endpoint.headers.clone_from(&policy.headers);
+        });
+        cases.push(world.invalid(&what, call, Reason::FieldInvalid, field));
+        let call = update(&|change| {
+            *change = UpdateEndpointRequest {
+                account: change.account.clone(),
+                id: change.id.clone(),
+                ..policy.clone()
+            };
+        });
+        let what = format!("a change to {what}");
+        cases.push(world.invalid(what, call, Reason::FieldInvalid, field));
+    }
+    let both_ways = [
+        (
+            "retry_schedule",
+            UpdateEndpointRequest {
+                retry_schedule: Some(RetrySchedule::default()),
+                clear_retry_schedule: true,
+                ..world.change()
+            },
+        ),
+        (
+            "timeout_seconds",
+            UpdateEndpointRequest {
+                timeout_seconds: Some(1),
+                clear_timeout_seconds: true,
+                ..world.change()
+            },
+        ),
+        (
+            "max_concurrency",
+            UpdateEndpointRequest {
+                max_concurrency: Some(1),
+                clear_max_concurrency: true,
+                ..world.change()
+            },
+        ),
+        (
+            "headers",
+            UpdateEndpointRequest {
+                headers: [("x-a".into(), "v".into())].into(),
+                clear_headers: true,
+                ..world.change()
+            },
+        ),
+    ];
+    for (field, change) in both_ways {
+        let (what, call) = (format!("{field} set and cleared"), Call::Update(change));
+        cases.push(world.invalid(what, call, Reason::FieldInvalid, field));
     }
     let (types, limit) = ("event_types", "rate_limit");
     let named = |name: &str| vec!["message.report".to_owned(), name.to_owned()];
@@ -132,4 +188,58 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         cases.push(world.invalid(format!("a test of {event_type}"), call, reason, field));
     }
     cases
+}
+
+/// Changes of a policy that are not acceptable, and the field at fault.
+fn policies() -> Vec<(String, &'static str, UpdateEndpointRequest)> {
+    let mut policies = Vec::new();
+    let mut add = |what: String, field, policy| policies.push((what, field, policy));
+    let too_many = vec!["1s"; 21];
+    let too_long = vec!["24h"; 8];
+    for delays in [&["soon"][..], &["0s"], &["25h"], &too_many, &too_long] {
+        let policy = UpdateEndpointRequest {
+            retry_schedule: Some(RetrySchedule {
+                delays: delays.iter().map(ToString::to_string).collect(),
+            }),
+            ..UpdateEndpointRequest::default()
+        };
+        add(format!("the delays {delays:.2?}"), "retry_schedule", policy);
+    }
+    for seconds in [0, 31, u32::MAX] {
+        let policy = UpdateEndpointRequest {
+            timeout_seconds: Some(seconds),
+            ..UpdateEndpointRequest::default()
+        };
+        add(
+            format!("a timeout of {seconds} s"),
+            "timeout_seconds",
+            policy,
+        );
+    }
+    for count in [0, 257, u32::MAX] {
+        let policy = UpdateEndpointRequest {
+            max_concurrency: Some(count),
+            ..UpdateEndpointRequest::default()
+        };
+        add(
+            format!("{count} requests at once"),
+            "max_concurrency",
+            policy,
+        );
+    }
+    for (name, value) in [
+        ("Host", "v"),
+        ("webhook-id", "v"),
+        ("", "v"),
+        ("a b", "v"),
+        ("x-a", ""),
+        ("x-a", "v\r\nhost: x"),
+    ] {
+        let policy = UpdateEndpointRequest {
+            headers: [(name.to_owned(), value.to_owned())].into(),
+            ..UpdateEndpointRequest::default()
+        };
+        add(format!("the header {name:?}: {value:?}"), "headers", policy);
+    }
+    policies
 }

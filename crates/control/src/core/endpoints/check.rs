@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use domain::egress::EndpointUrl;
 use domain::endpoint::{check_description, check_event_types, check_rate_limit};
-use domain::{FieldViolation, Problem, Reason};
+use domain::{EndpointId, FieldViolation, Problem, Reason};
 use store::EndpointUpdate;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
@@ -16,8 +16,10 @@ const RESOLVE: Duration = Duration::from_secs(1);
 
 impl Control {
     /// Checks every field that is to change and names all that are at fault.
+    /// What is secret is sealed for `endpoint`.
     pub(super) async fn check_change(
         &self,
+        endpoint: EndpointId,
         change: EndpointChange,
     ) -> Result<EndpointUpdate, Problem> {
         let mut faults = Faults::default();
@@ -59,6 +61,7 @@ impl Control {
                 Err(violation) => faults.add(Reason::FieldInvalid, violation),
             }
         }
+        update.policy = self.check_policy(endpoint, change.policy, &mut faults);
         faults.into_result().map(|()| update)
     }
 
@@ -83,10 +86,10 @@ impl Control {
 
 /// What is at fault; the first names the reason.
 #[derive(Default)]
-struct Faults(Option<Problem>);
+pub(super) struct Faults(Option<Problem>);
 
 impl Faults {
-    fn add(&mut self, reason: Reason, violation: FieldViolation) {
+    pub(super) fn add(&mut self, reason: Reason, violation: FieldViolation) {
         self.0 = Some(match self.0.take() {
             None => violation.into_problem(reason),
             Some(problem) => problem.field(violation.field, violation.message),

@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use domain::key::Identity;
 use domain::{AccountId, EndpointId, Problem, Timestamp};
 use proto::v1::BatchGetEndpointHealthRequest;
 use store::EndpointRow;
 use tracing::debug;
 
-use super::Control;
+use super::{Control, PolicyView};
 
 /// An answer about endpoints does not wait longer for their health.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,6 +21,7 @@ pub(crate) struct EndpointView {
     pub(crate) description: String,
     pub(crate) event_types: Vec<String>,
     pub(crate) rate_limit: Option<u32>,
+    pub(crate) policy: PolicyView,
     pub(crate) disabled: bool,
     pub(crate) disabled_reason: String,
     pub(crate) health: Health,
@@ -47,49 +49,24 @@ impl Health {
     }
 }
 
-impl EndpointView {
-    pub(super) fn new(row: EndpointRow, health: Health) -> Self {
-        let EndpointRow {
-            endpoint,
-            description,
-            updated_at,
-        } = row;
-        Self {
-            id: endpoint.id,
-            account: endpoint.account,
-            url: endpoint.url,
-            description,
-            event_types: endpoint
-                .event_types
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            rate_limit: endpoint.rate_limit,
-            disabled: endpoint.disabled,
-            disabled_reason: endpoint.disabled_reason,
-            health,
-            created_at: endpoint.created_at,
-            updated_at,
-        }
-    }
-}
-
 impl Control {
     pub(super) async fn view(
         &self,
-        account: &AccountId,
+        identity: &Identity,
         row: EndpointRow,
     ) -> Result<EndpointView, Problem> {
-        let mut views = self.views(account, vec![row]).await;
+        let account = row.endpoint.account.clone();
+        let mut views = self.views(identity, &account, vec![row]).await?;
         views.pop().ok_or_else(super::not_found)
     }
 
     /// An endpoint is shown with or without history's help.
     pub(super) async fn views(
         &self,
+        identity: &Identity,
         account: &AccountId,
         rows: Vec<EndpointRow>,
-    ) -> Vec<EndpointView> {
+    ) -> Result<Vec<EndpointView>, Problem> {
         let health = if rows.is_empty() {
             None
         } else {
@@ -104,9 +81,42 @@ impl Control {
                         .cloned()
                         .unwrap_or_else(Health::none_yet),
                 };
-                EndpointView::new(row, known)
+                self.show(identity, row, known)
             })
             .collect()
+    }
+
+    /// The endpoint as this caller may see it.
+    pub(super) fn show(
+        &self,
+        identity: &Identity,
+        row: EndpointRow,
+        health: Health,
+    ) -> Result<EndpointView, Problem> {
+        let policy = self.show_policy(identity, &row.endpoint)?;
+        let EndpointRow {
+            endpoint,
+            description,
+            updated_at,
+        } = row;
+        Ok(EndpointView {
+            id: endpoint.id,
+            account: endpoint.account,
+            url: endpoint.url,
+            description,
+            event_types: endpoint
+                .event_types
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            rate_limit: endpoint.rate_limit,
+            policy,
+            disabled: endpoint.disabled,
+            disabled_reason: endpoint.disabled_reason,
+            health,
+            created_at: endpoint.created_at,
+            updated_at,
+        })
     }
 
     async fn health(
