@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer as PullConsumer, pull};
 use domain::Partition;
 use futures::StreamExt as _;
+use proto::pipeline;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -88,6 +89,15 @@ impl Input {
         let consumer = create(broker, self.config(), self.stream()).await?;
         start(consumer.stream().max_messages_per_batch(self.max_held())).await
     }
+}
+
+/// What a role asks control to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// An endpoint answered 410, or has failed for too long.
+    DisableEndpoint(pipeline::DisableEndpoint),
+    /// An operational event is to be published.
+    RaiseEvent(pipeline::RaiseEvent),
 }
 
 /// The messages of an input, one at a time or as they come. Keep it until the

@@ -25,7 +25,7 @@ mod subjects;
 pub mod topology;
 
 pub use connection::{Broker, ConnectOptions};
-pub use consume::{Consumer, Input, Message};
+pub use consume::{Command, Consumer, Input, Message};
 pub use directory::{EndpointDirectory, EventTypeDirectory, KeyDirectory};
 pub use error::{Error, Lagging};
 pub use events::Publication;

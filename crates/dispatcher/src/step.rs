@@ -52,6 +52,7 @@ impl Step {
             account: endpoint.account.to_string(),
             version: endpoint.version,
             reason: GONE.to_owned(),
+            operational: delivery.event.event_type.is_reserved(),
         });
         Self {
             trace: Some(made.attempt.trace.clone()),

@@ -18,6 +18,13 @@ pub const fn built_in() -> &'static [EventTypeDefinition; 3] {
     &BUILT_IN
 }
 
+/// The types of what Postrider itself publishes about a customer's endpoints.
+/// Endpoints subscribe to them like to any other; nobody else publishes them.
+#[must_use]
+pub const fn operational() -> &'static [EventTypeDefinition; 3] {
+    &OPERATIONAL
+}
+
 const BUILT_IN: [EventTypeDefinition; 3] = [
     EventTypeDefinition {
         name: "message.incoming",
@@ -39,6 +46,27 @@ const BUILT_IN: [EventTypeDefinition; 3] = [
     },
 ];
 
+const OPERATIONAL: [EventTypeDefinition; 3] = [
+    EventTypeDefinition {
+        name: crate::operational::ENDPOINT_DISABLED,
+        description: "Another endpoint was disabled by Postrider; it gets nothing until it is enabled again.",
+        schema: include_str!("catalogue/endpoint.disabled.schema.json").trim_ascii(),
+        example: include_str!("catalogue/endpoint.disabled.example.json").trim_ascii(),
+    },
+    EventTypeDefinition {
+        name: crate::operational::ENDPOINT_RECOVERED,
+        description: "Another endpoint that had been failing accepts events again.",
+        schema: include_str!("catalogue/endpoint.recovered.schema.json").trim_ascii(),
+        example: include_str!("catalogue/endpoint.recovered.example.json").trim_ascii(),
+    },
+    EventTypeDefinition {
+        name: crate::operational::DELIVERY_EXHAUSTED,
+        description: "A delivery to another endpoint failed: its retries are used up.",
+        schema: include_str!("catalogue/delivery.exhausted.schema.json").trim_ascii(),
+        example: include_str!("catalogue/delivery.exhausted.example.json").trim_ascii(),
+    },
+];
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -48,8 +76,15 @@ mod tests {
     use crate::{EventType, JsonObject};
 
     #[test]
+    fn only_operational_types_are_reserved() {
+        let reserved = |it: &EventTypeDefinition| EventType::parse(it.name).unwrap().is_reserved();
+        assert!(!built_in().iter().any(reserved));
+        assert!(operational().iter().all(reserved));
+    }
+
+    #[test]
     fn every_definition_is_well_formed() {
-        for definition in built_in() {
+        for definition in built_in().iter().chain(operational()) {
             assert!(EventType::parse(definition.name).is_ok());
             for text in [definition.schema, definition.example] {
                 JsonObject::parse(Bytes::from_static(text.as_bytes())).unwrap();

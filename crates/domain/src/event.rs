@@ -152,6 +152,9 @@ pub struct AcceptedEvent {
     pub trace: TraceContext,
     /// Set for a test event: to this endpoint only, whatever it subscribes to.
     pub target: Option<EndpointId>,
+    /// Set for an operational event: the endpoint it is about, which does not
+    /// get it.
+    pub excluded: Option<EndpointId>,
 }
 
 #[cfg(test)]

@@ -45,6 +45,22 @@ impl EventType {
         &self.0
     }
 
+    /// Refuses what nobody but Postrider may register or publish.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::EventTypeInvalid`] on `field`.
+    pub fn refuse_reserved(&self, field: &str) -> Result<(), Problem> {
+        if !self.is_reserved() {
+            return Ok(());
+        }
+        Err(Problem::of_field(
+            Reason::EventTypeInvalid,
+            field,
+            "endpoint.* and delivery.* are kept for Postrider's own events; use another name",
+        ))
+    }
+
     /// Whether it is kept for Postrider's own events: `endpoint.*` and
     /// `delivery.*`.
     #[must_use]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{AccountId, PublisherId};
 
 /// UUIDv5 namespace of everything derived here. Never changes.
-const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_6a0e_51d4_4b0b_9f6e_2d3c_70a1_be55);
+pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_6a0e_51d4_4b0b_9f6e_2d3c_70a1_be55);
 
 /// The text or bytes are not an id of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +114,14 @@ impl EventId {
         let name = format!("event\0{account}\0{id}");
         Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
+
+    /// The id of the operational event that is raised as `id`: the same on
+    /// every repeat, and none that a publisher's id leads to.
+    #[must_use]
+    pub fn for_raised(account: &AccountId, id: Uuid) -> Self {
+        let name = format!("raised\0{account}\0{id}");
+        Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    }
 }
 
 impl DeliveryId {
@@ -165,6 +173,10 @@ mod tests {
         let id = EventId::for_publisher_id(&account, &PublisherId::parse("order-1").unwrap());
         assert_eq!(id.to_string(), "evt_8b8039b6-facf-523f-b401-834846d08242");
         let endpoint = EndpointId::from_uuid(Uuid::from_u128(1));
+        assert_eq!(
+            EventId::for_raised(&account, Uuid::from_u128(3)).to_string(),
+            "evt_a2958b11-90ab-5d38-b2d4-f5d4495734d7"
+        );
         let event = EventId::from_uuid(Uuid::from_u128(2));
         assert_eq!(
             DeliveryId::planned(event, endpoint).to_string(),

@@ -3,7 +3,7 @@
 //! version 7 UUIDs of [`id`], which are made where they are needed).
 //!
 //! - words: [`account`], [`event_type`], [`id`], [`timestamp`], [`trace`]
-//! - an event: [`event`], [`json`], [`envelope`], [`catalogue`]
+//! - an event: [`event`], [`json`], [`envelope`], [`catalogue`], [`operational`]
 //! - an endpoint: [`endpoint`], [`delivery_policy`], [`custom_headers`],
 //!   [`egress`], [`signature`], [`vault`]
 //! - a delivery: [`delivery`], [`attempt`], [`retry`]
@@ -26,6 +26,7 @@ pub mod event_type;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod operational;
 pub mod pace;
 pub mod page;
 pub mod partition;

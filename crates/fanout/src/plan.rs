@@ -45,7 +45,8 @@ pub(crate) fn plan(event: &AcceptedEvent, endpoints: &[Arc<Endpoint>], now: Time
 enum Decision {
     Send(Cause),
     NotSent(NotSentReason),
-    /// A test event for another endpoint.
+    /// A test event for another endpoint, or an operational event about this
+    /// one.
     NotConcerned,
 }
 
@@ -54,6 +55,9 @@ fn decide(event: &AcceptedEvent, endpoint: &Endpoint) -> Decision {
         .target
         .is_some_and(|target: EndpointId| target != endpoint.id)
     {
+        return Decision::NotConcerned;
+    }
+    if event.excluded == Some(endpoint.id) {
         return Decision::NotConcerned;
     }
     if endpoint.disabled {
@@ -90,6 +94,7 @@ mod tests {
             accepted_at: Timestamp::from_unix_millis(100_000),
             trace: TraceContext::root([1; 24]),
             target,
+            excluded: None,
         }
     }
 
@@ -160,5 +165,20 @@ mod tests {
             Timestamp::from_unix_millis(0),
         );
         assert_eq!(made.not_sent, [(disabled.id, NotSentReason::Disabled)]);
+    }
+
+    #[test]
+    fn an_operational_event_does_not_go_to_the_endpoint_it_is_about() {
+        let about = endpoint("message.report", true, 0);
+        let other = endpoint("message.report", false, 0);
+        let event = AcceptedEvent {
+            excluded: Some(about.id),
+            ..event(None)
+        };
+        let now = Timestamp::from_unix_millis(0);
+        let made = plan(&event, &[about, Arc::clone(&other)], now);
+        assert_eq!(made.deliveries.len(), 1);
+        assert_eq!(made.deliveries[0].endpoint_id, other.id);
+        assert!(made.not_sent.is_empty());
     }
 }

@@ -13,6 +13,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use proto::v1::{PublishEventRequest, PublishEventResponse};
 use tonic::metadata::MetadataMap;
+use uuid::Uuid;
 
 use crate::Deps;
 
@@ -25,6 +26,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Acceptor {
     deps: Deps,
     events: Counter<u64>,
+}
+
+/// Which endpoints an event is for, besides what they subscribe to.
+#[derive(Debug, Default)]
+struct Audience {
+    /// This one only.
+    target: Option<EndpointId>,
+    /// All but this one.
+    excluded: Option<EndpointId>,
 }
 
 /// Who calls and in which trace. Read once per call; the token is judged again
@@ -85,7 +95,8 @@ impl Acceptor {
         let identity = self.authenticate(caller).await?;
         let event = parse(request, &identity)?;
         self.check_registered(&event.event_type).await?;
-        let (id, duplicate) = self.store(&event, caller, None).await?;
+        let everyone = Audience::default();
+        let (id, duplicate) = self.store(event.id(), &event, caller, everyone).await?;
         Ok(PublishEventResponse {
             id: id.to_string(),
             duplicate,
@@ -100,17 +111,44 @@ impl Acceptor {
         target: EndpointId,
     ) -> Result<EventId, Problem> {
         self.check_registered(&event.event_type).await?;
-        let (id, _) = self.store(&event, caller, Some(target)).await?;
+        let audience = Audience {
+            target: Some(target),
+            ..Audience::default()
+        };
+        let (id, _) = self.store(event.id(), &event, caller, audience).await?;
         Ok(id)
+    }
+
+    /// Stores an operational event for every endpoint but the one it is about.
+    /// The event's id comes of `id`, so a repeat stores nothing.
+    pub(crate) async fn accept_raised(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        event: NewEvent,
+        about: EndpointId,
+    ) -> Result<EventId, Problem> {
+        self.check_registered(&event.event_type).await?;
+        let id = EventId::for_raised(&event.account, id);
+        let audience = Audience {
+            excluded: Some(about),
+            ..Audience::default()
+        };
+        match self.store(id, &event, caller, audience).await {
+            Ok(_) => Ok(id),
+            // Raised again in other words: the first ones hold.
+            Err(problem) if problem.reason == Reason::IdempotencyConflict => Ok(id),
+            Err(problem) => Err(problem),
+        }
     }
 
     async fn store(
         &self,
+        id: EventId,
         event: &NewEvent,
         caller: &Caller,
-        target: Option<EndpointId>,
+        audience: Audience,
     ) -> Result<(EventId, bool), Problem> {
-        let id = event.id();
         let accepted_at = now();
         let accepted = AcceptedEvent {
             id,
@@ -130,7 +168,8 @@ impl Acceptor {
                 Some(parent) => parent.child(rand::random()),
                 None => TraceContext::root(rand::random()),
             },
-            target,
+            target: audience.target,
+            excluded: audience.excluded,
         };
         let published = self
             .deps
@@ -194,8 +233,10 @@ pub(crate) fn now() -> Timestamp {
 fn parse(request: PublishEventRequest, identity: &Identity) -> Result<NewEvent, Problem> {
     let account = AccountId::parse(&request.account)?;
     identity.authorise(&account, Need::Publish)?;
+    let event_type = EventType::parse(&request.r#type)?;
+    event_type.refuse_reserved("type")?;
     Ok(NewEvent {
-        event_type: EventType::parse(&request.r#type)?,
+        event_type,
         object: JsonObject::parse(request.object)?,
         publisher_id: match request.id.as_str() {
             "" => None,
@@ -207,11 +248,12 @@ fn parse(request: PublishEventRequest, identity: &Identity) -> Result<NewEvent, 
     })
 }
 
-/// The parts of a test event.
-pub(crate) fn test_event(
+/// The parts of an event that no publisher publishes.
+pub(crate) fn own_event(
     account: AccountId,
     event_type: &str,
     object: Bytes,
+    live_mode: bool,
 ) -> Result<NewEvent, Problem> {
     Ok(NewEvent {
         account,
@@ -219,7 +261,7 @@ pub(crate) fn test_event(
         object: JsonObject::parse(object)?,
         publisher_id: None,
         tags: Tags::default(),
-        live_mode: false,
+        live_mode,
     })
 }
 
@@ -268,5 +310,16 @@ mod tests {
         let reason = |scope| parse(bad.clone(), &identity(scope)).unwrap_err().reason;
         assert_eq!(reason(Scope::Read), Reason::ScopeInsufficient);
         assert_eq!(reason(Scope::Publish), Reason::JsonMalformed);
+    }
+
+    #[test]
+    fn operational_types_are_not_for_publishers() {
+        let request = PublishEventRequest {
+            r#type: "endpoint.disabled".to_owned(),
+            ..request()
+        };
+        let problem = parse(request, &identity(Scope::Admin)).unwrap_err();
+        assert_eq!(problem.reason, Reason::EventTypeInvalid);
+        assert_eq!(problem.fields[0].field, "type");
     }
 }

@@ -2,20 +2,20 @@
 //! JetStream before it answers.
 
 mod accept;
+mod own_events;
 mod service;
-mod test_event;
 
 use std::sync::Arc;
 
 use broker::{Broker, EventTypeDirectory, KeyDirectory};
-use proto::pipeline::test_event_service_server::TestEventServiceServer;
+use proto::pipeline::own_event_service_server::OwnEventServiceServer;
 use proto::v1::ingest_service_server::IngestServiceServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 
 use crate::accept::Acceptor;
+use crate::own_events::OwnEvents;
 use crate::service::Service;
-use crate::test_event::TestEvents;
 
 /// A batch may have this many bytes, with what protobuf adds.
 const MAX_MESSAGE_BYTES: usize = 9 * 1_024 * 1_024;
@@ -71,14 +71,14 @@ impl Role {
         })
     }
 
-    /// Adds `IngestService` and, for control, `TestEventService`.
+    /// Adds `IngestService` and, for control, `OwnEventService`.
     pub fn register_grpc(&self, routes: &mut RoutesBuilder) {
         let acceptor = Arc::clone(&self.acceptor);
         let service = Service::new(acceptor, self.config.stream_window, self.stop.clone());
         let service =
             IngestServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE_BYTES);
         routes.add_service(service);
-        routes.add_service(TestEventServiceServer::new(TestEvents(Arc::clone(
+        routes.add_service(OwnEventServiceServer::new(OwnEvents(Arc::clone(
             &self.acceptor,
         ))));
     }

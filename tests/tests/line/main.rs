@@ -9,6 +9,7 @@ mod endpoints;
 mod history;
 mod keys;
 mod openapi;
+mod operational;
 mod policy;
 mod publish;
 mod readme;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             scenarios.extend(history::scenarios());
             scenarios.extend(keys::scenarios());
             scenarios.extend(openapi::scenarios());
+            scenarios.extend(operational::scenarios());
             scenarios.extend(policy::scenarios());
             scenarios.extend(publish::scenarios());
             scenarios.extend(readme::scenarios());

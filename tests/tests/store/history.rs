@@ -73,6 +73,7 @@ impl Story {
             accepted_at: self.at,
             trace: TraceContext::root([1; 24]),
             target: None,
+            excluded: None,
         })
     }
 

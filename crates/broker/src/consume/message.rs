@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::{self, AckKind};
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use domain::{AcceptedEvent, Delivery, Plan, Record};
 use prost::Message as _;
 use proto::{DecodeError, pipeline};
 use tracing::{debug, error, warn};
+
+use super::Command;
+use crate::topology::{DISABLE_ENDPOINT_SUBJECT, RAISE_EVENT_SUBJECT};
 
 /// Tells the server that held messages are still in work.
 pub(super) async fn renew(held: Arc<Held>, interval: Duration) {
@@ -50,6 +54,7 @@ impl Held {
 /// A message in work: renewed until it is acked or dropped. A dropped one comes
 /// again when it has not been renewed for the input's ack wait.
 pub struct Message {
+    subject: Subject,
     payload: Bytes,
     sequence: u64,
     delivered: u64,
@@ -75,6 +80,7 @@ impl Message {
         let place = held.next.fetch_add(1, Ordering::Relaxed);
         held.lock().insert(place, Arc::clone(&acker));
         Some(Self {
+            subject: message.subject,
             payload: message.payload,
             sequence,
             delivered,
@@ -121,7 +127,7 @@ impl Message {
 
     /// Says that it can never be worked on, and why.
     pub async fn terminate(self, reason: &(dyn std::error::Error + Sync)) {
-        error!(error = %reason, sequence = self.sequence, "a message cannot be read and is dropped");
+        error!(error = %reason, sequence = self.sequence, "a message cannot be worked on and is dropped");
         if let Err(error) = self.acker.ack_with(AckKind::Term).await {
             warn!(%error, "cannot drop a message: it will come again");
         }
@@ -164,13 +170,21 @@ impl Message {
         decode_records(self.payload.clone())
     }
 
-    /// Reads a command.
+    /// Reads a command; its subject says which.
     ///
     /// # Errors
     ///
     /// When it is none.
-    pub fn disable_endpoint(&self) -> Result<pipeline::DisableEndpoint, DecodeError> {
-        Ok(pipeline::DisableEndpoint::decode(self.payload.clone())?)
+    pub fn command(&self) -> Result<Command, DecodeError> {
+        let payload = self.payload.clone();
+        match self.subject.as_str() {
+            DISABLE_ENDPOINT_SUBJECT => {
+                pipeline::DisableEndpoint::decode(payload).map(Command::DisableEndpoint)
+            }
+            RAISE_EVENT_SUBJECT => pipeline::RaiseEvent::decode(payload).map(Command::RaiseEvent),
+            _ => return Err(DecodeError::Field("subject")),
+        }
+        .map_err(Into::into)
     }
 }
 

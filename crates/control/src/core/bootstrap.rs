@@ -34,7 +34,7 @@ impl Control {
 
     async fn seed_catalogue(&self) -> Result<(), store::Error> {
         let known = self.0.deps.registry.all_event_types().await?;
-        for definition in catalogue::built_in() {
+        for definition in catalogue::built_in().iter().chain(catalogue::operational()) {
             if known.iter().any(|name| name.as_str() == definition.name) {
                 continue;
             }

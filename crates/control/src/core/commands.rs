@@ -1,78 +1,66 @@
 //! What other roles ask control to do.
 
+mod disable;
+mod raise;
+
 use std::time::Duration;
 
-use broker::{Input, Message};
-use domain::{AccountId, EndpointId};
+use broker::{Command, Input, Message};
+use domain::Problem;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use proto::DecodeError;
-use store::{EndpointUpdate, Mark};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
-use super::{Control, now};
+use super::Control;
 
-const BATCH: usize = 16;
+/// Commands in work at once: one that waits for another role holds up no other.
+const IN_WORK: usize = 16;
+
+/// Between two tries of what an outage holds up.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a command is not carried out, now or later.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] DecodeError),
+    #[error("the database refused it: {0}")]
+    Database(#[from] store::Error),
+    #[error("nats-server refused what follows from it: {0}")]
+    Broker(#[from] broker::Error),
+    #[error("ingest refused the event: {0}")]
+    Ingest(Problem),
+}
 
 impl Control {
     /// Carries out commands until `shutdown` is cancelled.
     pub(super) async fn obey_for_ever(&self, shutdown: &CancellationToken) {
         let mut commands = self.0.deps.broker.consume(Input::Commands);
+        let mut in_work = FuturesUnordered::new();
         loop {
-            let messages = tokio::select! {
-                messages = commands.next(BATCH) => messages,
-                () = shutdown.cancelled() => return,
-            };
-            for message in messages {
-                tokio::select! {
-                    () = self.obey(message) => {}
-                    // The message comes again, to whoever runs then.
-                    () = shutdown.cancelled() => return,
+            let room = IN_WORK - in_work.len();
+            tokio::select! {
+                messages = commands.next(room), if room > 0 => {
+                    in_work.extend(messages.into_iter().map(|message| self.obey(message)));
                 }
+                Some(()) = in_work.next() => {}
+                // What is in work comes again, to whoever runs then.
+                () = shutdown.cancelled() => return,
             }
         }
     }
 
     /// Waits out every outage.
     async fn obey(&self, message: Message) {
-        let (account, id, version, reason) = match read(&message) {
-            Ok(command) => command,
-            Err(error) => return message.terminate(&error).await,
+        let obeyed = match message.command() {
+            Ok(Command::DisableEndpoint(command)) => self.disable_as_told(command).await,
+            Ok(Command::RaiseEvent(command)) => self.raise(command).await,
+            Err(error) => Err(error.into()),
         };
-        let update = EndpointUpdate {
-            disabled: Some(Some(reason)),
-            ..EndpointUpdate::default()
-        };
-        loop {
-            let registry = &self.0.deps.registry;
-            match registry
-                .update_endpoint(&account, id, &update, Some(version), now())
-                .await
-            {
-                Ok(Some(_)) => {
-                    info!(%account, endpoint = %id, "the endpoint is disabled");
-                    if let Err(problem) = self.announce(&Mark::Endpoint(account, id)).await {
-                        warn!(%problem, "the directory will be told later");
-                    }
-                    return message.ack().await;
-                }
-                // It has changed since: the command does not hold any more.
-                Ok(None) => return message.ack().await,
-                Err(error) if error.is_outage() => sleep(PAUSE).await,
-                Err(error) => return message.terminate(&error).await,
-            }
+        match obeyed {
+            Ok(()) => message.ack().await,
+            Err(refusal) => message.terminate(&refusal).await,
         }
     }
-}
-
-fn read(message: &Message) -> Result<(AccountId, EndpointId, u64, String), DecodeError> {
-    let command = message.disable_endpoint()?;
-    Ok((
-        AccountId::parse(&command.account).map_err(|_| DecodeError::Field("account"))?,
-        EndpointId::from_slice(&command.endpoint_id)
-            .map_err(|_| DecodeError::Field("endpoint_id"))?,
-        command.version,
-        command.reason,
-    ))
 }

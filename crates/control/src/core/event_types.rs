@@ -27,12 +27,15 @@ pub(crate) struct EventTypeView {
     pub(crate) description: String,
     pub(crate) schema: String,
     pub(crate) example: String,
+    /// Only Postrider itself publishes it.
+    pub(crate) operational: bool,
     pub(crate) created_at: Timestamp,
 }
 
 impl From<EventTypeRow> for EventTypeView {
     fn from(row: EventTypeRow) -> Self {
         Self {
+            operational: row.name.is_reserved(),
             name: row.name.to_string(),
             description: row.description,
             schema: row.schema,
@@ -88,11 +91,7 @@ impl Control {
 
 fn check(new: NewEventType) -> Result<EventTypeRow, Problem> {
     let name = EventType::parse_field("name", &new.name)?;
-    if name.is_reserved() {
-        let message =
-            "endpoint.* and delivery.* are kept for Postrider's own events; choose another";
-        return Err(Problem::of_field(Reason::EventTypeInvalid, "name", message));
-    }
+    name.refuse_reserved("name")?;
     domain::endpoint::check_description(&new.description)
         .map_err(|violation| violation.into_problem(Reason::FieldInvalid))?;
     for (field, text) in [("schema", &new.schema), ("example", &new.example)] {

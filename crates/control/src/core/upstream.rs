@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::key::ApiKey;
 use domain::vault::MasterKey;
-use proto::pipeline::test_event_service_client::TestEventServiceClient;
+use proto::pipeline::own_event_service_client::OwnEventServiceClient;
 use proto::v1::history_service_client::HistoryServiceClient;
 use proto::v1::ingest_service_client::IngestServiceClient;
 use tonic::metadata::AsciiMetadataValue;
@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1_024 * 1_024;
 type Authorised = InterceptedService<Channel, Bearer>;
 pub(crate) type HistoryClient = HistoryServiceClient<Authorised>;
 pub(crate) type IngestClient = IngestServiceClient<Authorised>;
-pub(super) type TestEventClient = TestEventServiceClient<Authorised>;
+pub(super) type OwnEventClient = OwnEventServiceClient<Authorised>;
 
 /// Shows the roles' own key.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Interceptor for Bearer {
 pub(super) struct Upstream {
     pub(super) history: HistoryClient,
     pub(super) ingest: IngestClient,
-    pub(super) test_events: TestEventClient,
+    pub(super) own_events: OwnEventClient,
 }
 
 impl Upstream {
@@ -61,7 +61,7 @@ impl Upstream {
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
             ingest: IngestServiceClient::with_interceptor(ingest.clone(), bearer.clone())
                 .max_encoding_message_size(MAX_ANSWER_BYTES),
-            test_events: TestEventServiceClient::with_interceptor(ingest, bearer),
+            own_events: OwnEventServiceClient::with_interceptor(ingest, bearer),
         })
     }
 }

@@ -289,6 +289,9 @@ pub(super) struct EventType {
     /// A lifelike `data.object`.
     #[schema(value_type = Object)]
     example: Box<RawValue>,
+    /// Published by Postrider itself, about other endpoints; nobody else
+    /// publishes it.
+    operational: bool,
     created_at: String,
 }
 
@@ -301,6 +304,7 @@ impl From<EventTypeView> for EventType {
             description: view.description,
             schema: raw(view.schema),
             example: raw(view.example),
+            operational: view.operational,
             created_at: view.created_at.rfc3339(),
         }
     }

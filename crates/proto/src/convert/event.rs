@@ -18,11 +18,15 @@ impl From<&AcceptedEvent> for pipeline::AcceptedEvent {
             live_mode: event.live_mode,
             accepted_at_ms: event.accepted_at.unix_millis(),
             trace: Some(trace_to_proto(&event.trace)),
-            target_endpoint_id: event
-                .target
-                .map_or_else(Default::default, |id| bytes(id.as_bytes())),
+            target_endpoint_id: endpoint_to_proto(event.target),
+            excluded_endpoint_id: endpoint_to_proto(event.excluded),
         }
     }
+}
+
+/// Empty stands for none.
+fn endpoint_to_proto(id: Option<EndpointId>) -> bytes::Bytes {
+    id.map_or_else(Default::default, |id| bytes(id.as_bytes()))
 }
 
 impl TryFrom<pipeline::AcceptedEvent> for AcceptedEvent {
@@ -32,6 +36,10 @@ impl TryFrom<pipeline::AcceptedEvent> for AcceptedEvent {
         let target = match event.target_endpoint_id.is_empty() {
             true => None,
             false => Some(id!(EndpointId, event, target_endpoint_id)),
+        };
+        let excluded = match event.excluded_endpoint_id.is_empty() {
+            true => None,
+            false => Some(id!(EndpointId, event, excluded_endpoint_id)),
         };
         Ok(Self {
             id: id!(EventId, event, id),
@@ -43,6 +51,7 @@ impl TryFrom<pipeline::AcceptedEvent> for AcceptedEvent {
             accepted_at: at(event.accepted_at_ms),
             trace: trace(event.trace)?,
             target,
+            excluded,
         })
     }
 }

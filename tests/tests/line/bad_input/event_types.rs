@@ -55,6 +55,11 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
             "event_types",
         ));
     }
+    for name in ["endpoint.disabled", "delivery.exhausted", "delivery.lost"] {
+        let what = format!("publishing the reserved type {name}");
+        let request = world.publish_with("type", json!(name));
+        cases.push(case(what, request, 422, "EVENT_TYPE_INVALID", "type"));
+    }
     for value in [json!(null), json!(7), json!(["message.report"]), json!({})] {
         let what = format!("publishing the type {value}");
         let request = world.publish_with("type", value);

@@ -39,6 +39,8 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         "a\t",
         "a\u{0}",
         "Message",
+        "endpoint.recovered",
+        "delivery.exhausted",
         long.as_str(),
     ] {
         let call = publish(&|event| event.r#type = name.to_owned());

@@ -53,7 +53,7 @@ impl Control {
         let sent = self
             .0
             .upstream
-            .test_events
+            .own_events
             .clone()
             .publish_test_event(request)
             .await;
