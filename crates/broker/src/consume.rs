@@ -70,7 +70,9 @@ impl Input {
     const fn max_held(self) -> usize {
         match self {
             Self::Events => 512,
-            Self::EventsForHistory | Self::Plans | Self::Records => 256,
+            // One by one, and a transaction should take many.
+            Self::EventsForHistory => 1_024,
+            Self::Plans | Self::Records => 256,
             Self::Commands => 16,
         }
     }

@@ -1,104 +1,115 @@
-//! What the other roles tell, into SQL: a batch is one transaction, and is
-//! acked when that is committed. An outage of the database holds it back, for
-//! as long as it takes.
+//! What the other roles tell, into SQL. All that is there goes into one
+//! transaction, and is acked when that is committed. An outage of the database holds it back, for as long as it takes.
 
+mod items;
+
+use std::future::ready;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker::{Broker, Input, Message};
-use domain::{AcceptedEvent, Plan, Record};
+use broker::{Broker, Consumer, Input, Message};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use proto::DecodeError;
-use store::{Error, History};
+use store::{Error, Findings, History};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use self::items::Items;
+use crate::Shared;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-pub(crate) const INPUTS: [Input; 3] = [Input::EventsForHistory, Input::Plans, Input::Records];
+/// Messages of a batch. An event is a message, a list has up to 128 items: a
+/// transaction should cost little for each, and not keep others waiting.
+const EVENTS: usize = 1_024;
+const LISTS: usize = 16;
 
-/// Messages of a batch. A list has up to 128 items; a transaction should not
-/// keep others waiting for long.
-const fn batch_of(input: Input) -> usize {
-    match input {
-        Input::EventsForHistory => 128,
-        _ => 8,
+/// Records until `shutdown` is cancelled.
+pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let store = &shared.deps.store;
+    let recorded = Recorded::new();
+    let mut inputs = Inputs::new(&shared.deps.broker);
+    loop {
+        let batch = tokio::select! {
+            batch = inputs.next() => batch,
+            () = shutdown.cancelled() => return,
+        };
+        let work = async {
+            let (held, items) = read(batch).await;
+            record(store, items, &recorded).await;
+            held
+        };
+        let held = tokio::select! {
+            held = work => held,
+            // Not acked: it comes again, to whoever runs then.
+            () = shutdown.cancelled() => return,
+        };
+        for message in held {
+            message.ack().await;
+        }
     }
 }
 
-/// What a message holds.
-#[derive(Debug)]
-enum Items {
-    Events(Vec<AcceptedEvent>),
-    Plans(Vec<Plan>),
-    Records(Vec<Record>),
+/// Where it all comes from.
+struct Inputs {
+    events: Consumer,
+    plans: Consumer,
+    records: Consumer,
 }
 
-impl Items {
-    fn read(input: Input, message: &Message) -> Result<Self, DecodeError> {
-        Ok(match input {
-            Input::Plans => Self::Plans(message.plans()?),
-            Input::Records => Self::Records(message.records()?),
-            _ => Self::Events(vec![message.event()?]),
-        })
-    }
-
-    fn append(&mut self, other: Self) {
-        match (self, other) {
-            (Self::Events(all), Self::Events(more)) => all.extend(more),
-            (Self::Plans(all), Self::Plans(more)) => all.extend(more),
-            (Self::Records(all), Self::Records(more)) => all.extend(more),
-            // One input holds one kind.
-            _ => {}
+impl Inputs {
+    fn new(broker: &Broker) -> Self {
+        Self {
+            events: broker.consume(Input::EventsForHistory),
+            plans: broker.consume(Input::Plans),
+            records: broker.consume(Input::Records),
         }
     }
 
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Events(_) => "event",
-            Self::Plans(_) => "plan",
-            Self::Records(_) => "record",
+    /// Waits for a message and gives what is there then: events, plans and
+    /// records.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    async fn next(&mut self) -> [Vec<Message>; 3] {
+        let (events, plans, records) = (&mut self.events, &mut self.plans, &mut self.records);
+        tokio::select! {
+            first = events.next(EVENTS) => [first, here(plans, LISTS).await, here(records, LISTS).await],
+            first = plans.next(LISTS) => [here(events, EVENTS).await, first, here(records, LISTS).await],
+            first = records.next(LISTS) => [here(events, EVENTS).await, here(plans, LISTS).await, first],
         }
     }
+}
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Events(items) => items.len(),
-            Self::Plans(items) => items.len(),
-            Self::Records(items) => items.len(),
-        }
+/// What can be had without waiting.
+async fn here(consumer: &mut Consumer, max: usize) -> Vec<Message> {
+    tokio::select! {
+        biased;
+        messages = consumer.next(max) => messages,
+        () = ready(()) => Vec::new(),
     }
+}
 
-    async fn store(&self, store: &History) -> Result<(), Error> {
-        match self {
-            Self::Events(events) => store.record_events(events).await,
-            Self::Plans(plans) => store.record_plans(plans).await,
-            Self::Records(records) => store.record_outcomes(records).await,
+/// Reads messages; what cannot be read is dropped for good.
+async fn read([events, plans, records]: [Vec<Message>; 3]) -> (Vec<Message>, Items) {
+    let mut items = Items::default();
+    let mut held = Vec::with_capacity(events.len() + plans.len() + records.len());
+    for (messages, input) in [
+        (events, Input::EventsForHistory),
+        (plans, Input::Plans),
+        (records, Input::Records),
+    ] {
+        for message in messages {
+            match items.add(input, &message) {
+                Ok(()) => held.push(message),
+                Err(error) => message.terminate(&error).await,
+            }
         }
     }
-
-    /// Each alone, with a name for it.
-    fn split(self) -> Vec<(String, Self)> {
-        match self {
-            Self::Events(items) => items
-                .into_iter()
-                .map(|event| (event.id.to_string(), Self::Events(vec![event])))
-                .collect(),
-            Self::Plans(items) => items
-                .into_iter()
-                .map(|plan| (plan.event_id.to_string(), Self::Plans(vec![plan])))
-                .collect(),
-            Self::Records(items) => items
-                .into_iter()
-                .map(|record| {
-                    let name = format!("{} {}", record.delivery_id, record.attempt_number);
-                    (name, Self::Records(vec![record]))
-                })
-                .collect(),
-        }
-    }
+    (held, items)
 }
 
 /// Counts what is recorded.
@@ -122,78 +133,54 @@ impl Recorded {
                 .build(),
         }
     }
-}
 
-/// Records an input until `shutdown` is cancelled.
-pub(crate) async fn run(broker: Broker, store: History, input: Input, shutdown: CancellationToken) {
-    let recorded = Recorded::new();
-    let mut consumer = broker.consume(input);
-    loop {
-        let messages = tokio::select! {
-            messages = consumer.next(batch_of(input)) => messages,
-            () = shutdown.cancelled() => return,
-        };
-        let mut held = Vec::with_capacity(messages.len());
-        let mut items: Option<Items> = None;
-        for message in messages {
-            match Items::read(input, &message) {
-                Ok(more) => {
-                    match &mut items {
-                        Some(items) => items.append(more),
-                        None => items = Some(more),
-                    }
-                    held.push(message);
-                }
-                Err(error) => message.terminate(&error).await,
+    fn count(&self, items: &Items) {
+        for (kind, count) in items.counts() {
+            if count > 0 {
+                self.items.add(count, &[KeyValue::new("kind", kind)]);
             }
-        }
-        let Some(items) = items else { continue };
-        tokio::select! {
-            () = record(&store, items, &recorded) => {}
-            // Not acked: it comes again, to whoever runs then.
-            () = shutdown.cancelled() => return,
-        }
-        for message in held {
-            message.ack().await;
         }
     }
 }
 
 /// Returns when every item is stored or quarantined.
-async fn record(store: &History, items: Items, recorded: &Recorded) {
-    let kind = KeyValue::new("kind", items.kind());
-    let count = items.len() as u64;
-    match insist(|| items.store(store)).await {
-        Ok(()) => recorded.items.add(count, &[kind]),
-        // Something in it: the others are not to suffer.
-        Err(_) => {
-            for (name, item) in items.split() {
-                match insist(|| item.store(store)).await {
-                    Ok(()) => recorded.items.add(1, std::slice::from_ref(&kind)),
-                    Err(refusal) => {
-                        error!(error = refusal, name, kind = item.kind(), "quarantined");
-                        recorded.quarantined.add(1, std::slice::from_ref(&kind));
-                        let now = SystemTime::now().into();
-                        let noted =
-                            insist(|| store.quarantine(item.kind(), &name, &refusal, now)).await;
-                        if let Err(error) = noted {
-                            error!(error, name, "cannot even be quarantined");
-                        }
-                    }
+async fn record(store: &History, items: Items, recorded: &Recorded) -> Findings {
+    if items.is_empty() {
+        return Findings::default();
+    }
+    if let Ok(findings) = insist(|| store.record(items.batch())).await {
+        recorded.count(&items);
+        return findings;
+    }
+    // Something in it: the others are not to suffer.
+    let mut all = Findings::default();
+    for (kind, name, item) in items.split() {
+        match insist(|| store.record(item.batch())).await {
+            Ok(findings) => {
+                recorded.count(&item);
+                all.append(findings);
+            }
+            Err(refusal) => {
+                error!(error = refusal, name, kind, "quarantined");
+                recorded.quarantined.add(1, &[KeyValue::new("kind", kind)]);
+                let now = SystemTime::now().into();
+                if let Err(error) = insist(|| store.quarantine(kind, &name, &refusal, now)).await {
+                    error!(error, name, "cannot even be quarantined");
                 }
             }
         }
     }
+    all
 }
 
 /// Tries until it is done or refused, and tells the refusal.
-async fn insist<W: Future<Output = Result<(), Error>>>(
+async fn insist<T, W: Future<Output = Result<T, Error>>>(
     mut work: impl FnMut() -> W,
-) -> Result<(), String> {
+) -> Result<T, String> {
     let mut pause = FIRST_PAUSE;
     loop {
         match work().await {
-            Ok(()) => return Ok(()),
+            Ok(done) => return Ok(done),
             Err(error) if error.is_outage() => warn!(%error, "recording waits"),
             Err(error) => return Err(error.to_string()),
         }

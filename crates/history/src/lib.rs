@@ -113,10 +113,7 @@ impl Role {
         // A role runs once.
         let _ = shared.publishers.set(publishers);
         let mut tasks = JoinSet::new();
-        for input in intake::INPUTS {
-            let (store, broker) = (shared.deps.store.clone(), shared.deps.broker.clone());
-            tasks.spawn(intake::run(broker, store, input, shutdown.clone()));
-        }
+        tasks.spawn(intake::run(Arc::clone(&shared), shutdown.clone()));
         tasks.spawn(endpoints::run(Arc::clone(&shared), shutdown.clone()));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {

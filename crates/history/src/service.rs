@@ -310,12 +310,13 @@ impl Service {
                 what,
             ));
         }
-        let ids: Vec<EndpointId> = message
+        let endpoints: Vec<Arc<Endpoint>> = message
             .endpoint_ids
             .iter()
             .filter_map(|text| text.parse().ok())
-            .filter(|id| self.endpoint(&account, *id).is_ok())
+            .filter_map(|id| self.endpoint(&account, id).ok())
             .collect();
+        let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
         let rows = self
             .0
             .deps
@@ -323,9 +324,11 @@ impl Service {
             .health(&ids)
             .await
             .map_err(|error| database(&error))?;
-        let told = ids.into_iter().map(|id| {
-            let row = rows.iter().find(|row| row.id == id.uuid());
-            (id.to_string(), health::health(row))
+        let now = SystemTime::now().into();
+        let told = endpoints.into_iter().map(|endpoint| {
+            let row = rows.iter().find(|row| row.id == endpoint.id.uuid());
+            let health = health::health(row, endpoint.rate_limit, now);
+            (endpoint.id.to_string(), health)
         });
         Ok(BatchGetEndpointHealthResponse {
             health: told.collect(),

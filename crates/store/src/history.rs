@@ -5,11 +5,17 @@
 //! and the counts move only by what really changed.
 
 mod advance;
+mod condition;
 mod endpoints;
+mod findings;
+mod fold;
 mod query;
+mod read;
 mod record;
 mod resend;
 mod stats;
+mod text;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +24,9 @@ use uuid::Uuid;
 
 use crate::Pool;
 
+pub use findings::{Exhausted, Failing, Findings, Recovered};
 pub use query::{AttemptFilter, EventFilter};
+pub use record::Batch;
 pub use resend::ResendSource;
 
 /// History's tables.
@@ -121,7 +129,7 @@ pub struct Stats {
     pub retrying: i64,
 }
 
-/// How an endpoint's last attempt went, tests left out.
+/// How an endpoint is doing, tests left out.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct EndpointHealth {
     pub id: Uuid,
@@ -131,6 +139,12 @@ pub struct EndpointHealth {
     pub last_failure: Option<String>,
     /// Unix milliseconds.
     pub failing_since: Option<i64>,
+    /// Deliveries that wait for a rate limit.
+    pub throttled: i64,
+    /// Deliveries that wait for the endpoint to work again.
+    pub paused: i64,
+    /// Unix milliseconds: when one of those is to be tried.
+    pub paused_until: Option<i64>,
 }
 
 fn texts(json: &str) -> BTreeMap<String, String> {

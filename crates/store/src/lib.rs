@@ -7,14 +7,15 @@
 
 #[macro_use]
 mod pool;
+mod bulk;
 mod error;
 mod history;
 mod registry;
 
 pub use error::Error;
 pub use history::{
-    AttemptFilter, AttemptRow, AttemptSummary, DeliveryRow, EndpointHealth, EventFilter, EventRow,
-    History, ResendSource, Stats,
+    AttemptFilter, AttemptRow, AttemptSummary, Batch, DeliveryRow, EndpointHealth, EventFilter,
+    EventRow, Exhausted, Failing, Findings, History, Recovered, ResendSource, Stats,
 };
 pub use pool::Pool;
 pub use registry::{

@@ -16,6 +16,8 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 pub(crate) const STATEMENTS: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(3);
 const CONNECTIONS: u32 = 16;
+/// Recording has a text for each table and number of rows.
+const STATEMENTS_KEPT: usize = 256;
 const READERS: u32 = 4;
 
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
@@ -98,7 +100,12 @@ impl Pool {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
-                .busy_timeout(BUSY);
+                .busy_timeout(BUSY)
+                .statement_cache_capacity(STATEMENTS_KEPT)
+                // 64 MiB: where rows are added stays in memory.
+                .pragma("cache_size", "-65536")
+                // 32 MiB: pages that every batch changes are copied back seldom.
+                .pragma("wal_autocheckpoint", "8192");
             let pool = |connections| {
                 SqlitePoolOptions::new()
                     .max_connections(connections)

@@ -12,7 +12,7 @@ use domain::{
     Timestamp, TraceContext,
 };
 use harness::suite::Scenario;
-use store::{AttemptFilter, History, Pool, Stats};
+use store::{AttemptFilter, Batch, Findings, History, Pool, Stats};
 
 pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
     harness::scenarios![
@@ -131,6 +131,32 @@ impl Story {
     }
 }
 
+async fn events(history: &History, events: &[AcceptedEvent]) -> Result<()> {
+    let batch = Batch {
+        events,
+        ..Batch::default()
+    };
+    ensure!(history.record(batch).await? == Findings::default());
+    Ok(())
+}
+
+async fn plans(history: &History, plans: &[Plan]) -> Result<()> {
+    let batch = Batch {
+        plans,
+        ..Batch::default()
+    };
+    ensure!(history.record(batch).await? == Findings::default());
+    Ok(())
+}
+
+async fn outcomes(history: &History, records: &[Record]) -> Result<Findings> {
+    let batch = Batch {
+        records,
+        ..Batch::default()
+    };
+    Ok(history.record(batch).await?)
+}
+
 async fn any_order_and_any_repetition_end_the_same(pool: Pool) -> Result<()> {
     let history = History::new(pool);
     for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 1, 0, 3]] {
@@ -143,12 +169,10 @@ async fn any_order_and_any_repetition_end_the_same(pool: Pool) -> Result<()> {
         for _ in 0..2 {
             for step in order {
                 match step {
-                    0 => history.record_events(&[story.accepted()?]).await?,
-                    1 => history.record_plans(&[story.plan(0)?]).await?,
+                    0 => events(&history, &[story.accepted()?]).await?,
+                    1 => plans(&history, &[story.plan(0)?]).await?,
                     step => {
-                        history
-                            .record_outcomes(std::slice::from_ref(&records[step - 2]))
-                            .await?;
+                        outcomes(&history, std::slice::from_ref(&records[step - 2])).await?;
                     }
                 }
             }
@@ -190,8 +214,8 @@ async fn any_order_and_any_repetition_end_the_same(pool: Pool) -> Result<()> {
 async fn a_disabled_endpoint_cancels_what_waits_and_what_comes_late(pool: Pool) -> Result<()> {
     let history = History::new(pool);
     let waiting = Story::new()?;
-    history.record_plans(&[waiting.plan(0)?]).await?;
-    history.record_outcomes(&[waiting.record(1, true)?]).await?;
+    plans(&history, &[waiting.plan(0)?]).await?;
+    outcomes(&history, &[waiting.record(1, true)?]).await?;
     let stats = history.stats(waiting.endpoint, None, None).await?;
     ensure!(
         stats
@@ -210,9 +234,7 @@ async fn a_disabled_endpoint_cancels_what_waits_and_what_comes_late(pool: Pool) 
     }
     let late = Story::of(waiting.endpoint, waiting.at)?;
     let after = Story::of(waiting.endpoint, waiting.at)?;
-    history
-        .record_plans(&[late.plan(0)?, after.plan(1)?])
-        .await?;
+    plans(&history, &[late.plan(0)?, after.plan(1)?]).await?;
     let stats = history.stats(waiting.endpoint, None, None).await?;
     ensure!(
         stats
@@ -225,9 +247,7 @@ async fn a_disabled_endpoint_cancels_what_waits_and_what_comes_late(pool: Pool) 
         "{stats:?}"
     );
     // An attempt that was under way is told, and the delivery stays cancelled.
-    history
-        .record_outcomes(&[waiting.record(2, false)?])
-        .await?;
+    outcomes(&history, &[waiting.record(2, false)?]).await?;
     let stats = history.stats(waiting.endpoint, None, None).await?;
     ensure!(stats.cancelled == 2 && stats.succeeded == 0, "{stats:?}");
     Ok(())
@@ -239,16 +259,16 @@ async fn a_deleted_endpoint_leaves_nothing_and_nothing_comes_back(pool: Pool) ->
     let other = EndpointId::new();
     let mut plan = story.plan(0)?;
     plan.not_sent.push((other, NotSentReason::NotSubscribed));
-    history.record_events(&[story.accepted()?]).await?;
-    history.record_plans(&[plan.clone()]).await?;
-    history.record_outcomes(&[story.record(1, true)?]).await?;
+    events(&history, &[story.accepted()?]).await?;
+    plans(&history, &[plan.clone()]).await?;
+    outcomes(&history, &[story.record(1, true)?]).await?;
     for endpoint in [story.endpoint, other] {
         history.bury_endpoint(&story.account, endpoint).await?;
         history.erase_endpoint(endpoint).await?;
     }
     ensure!(history.half_erased().await?.is_empty(), "something is left");
-    history.record_plans(&[plan]).await?;
-    history.record_outcomes(&[story.record(2, true)?]).await?;
+    plans(&history, &[plan]).await?;
+    outcomes(&history, &[story.record(2, true)?]).await?;
     let event = history
         .event(&story.account, story.event)
         .await?
@@ -278,8 +298,8 @@ async fn tests_count_nowhere(pool: Pool) -> Result<()> {
         cause: Cause::Test,
         ..Story::new()?
     };
-    history.record_plans(&[story.plan(0)?]).await?;
-    history.record_outcomes(&[story.record(1, true)?]).await?;
+    plans(&history, &[story.plan(0)?]).await?;
+    outcomes(&history, &[story.record(1, true)?]).await?;
     ensure!(
         history.stats(story.endpoint, None, None).await? == Stats::default(),
         "it counts"
@@ -303,9 +323,7 @@ async fn stats_of_a_span_are_exact(pool: Pool) -> Result<()> {
     let minute = Duration::from_secs(60);
     let times: Vec<Timestamp> = (0..11).map(|n| start.plus(20 * n * minute)).collect();
     for at in &times {
-        history
-            .record_plans(&[Story::of(endpoint, *at)?.plan(0)?])
-            .await?;
+        plans(&history, &[Story::of(endpoint, *at)?.plan(0)?]).await?;
     }
     let edges: Vec<Timestamp> = (0..=220)
         .step_by(5)
@@ -337,9 +355,7 @@ async fn attempts_are_paged_both_ways(pool: Pool) -> Result<()> {
     let history = History::new(pool);
     let story = Story::new()?;
     for number in 1..=5 {
-        history
-            .record_outcomes(&[story.record(number, number < 5)?])
-            .await?;
+        outcomes(&history, &[story.record(number, number < 5)?]).await?;
     }
     let filter = AttemptFilter {
         endpoint: Some(story.endpoint),
@@ -388,9 +404,7 @@ async fn bytes_that_are_no_text_are_kept(pool: Pool) -> Result<()> {
     let Outcome::Attempt(attempt) = &record.outcome else {
         anyhow::bail!("an attempt")
     };
-    history
-        .record_outcomes(std::slice::from_ref(&record))
-        .await?;
+    outcomes(&history, std::slice::from_ref(&record)).await?;
     let shown = history
         .attempt(&story.account, attempt.id)
         .await?

@@ -1,9 +1,16 @@
 //! How an outcome moves a delivery. A pure rule: the order in which outcomes
 //! are recorded does not matter, and a final state never goes back.
 
-use domain::{DeliveryState, Outcome, Timestamp};
+use domain::{DeferralReason, DeliveryState, Outcome, Timestamp};
 
 use super::Stats;
+
+/// The retries are used up.
+pub(super) const EXHAUSTED: &str = "retries_exhausted";
+/// There is an attempt to come after one that failed.
+const RETRYING: &str = "retrying";
+/// What was planned before its endpoint was disabled.
+const DISABLED: &str = "endpoint_disabled";
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +23,34 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// One that nothing has happened to yet; `outdated` if its endpoint has been
+    /// disabled since it was planned.
+    pub(super) const fn new(outdated: bool) -> Self {
+        let (state, reason) = if outdated {
+            (DeliveryState::Cancelled, DISABLED)
+        } else {
+            (DeliveryState::Pending, "")
+        };
+        Self {
+            state,
+            reason,
+            attempts: 0,
+            last_number: 0,
+            next_attempt_at: None,
+        }
+    }
+
+    /// The word for a stored reason; of a final state's reasons only those that
+    /// the rules ask for, since it stays as it is stored.
+    pub(super) fn reason(stored: &str) -> &'static str {
+        let throttled = DeferralReason::Throttled.as_str();
+        let paused = DeferralReason::Paused.as_str();
+        [RETRYING, EXHAUSTED, throttled, paused]
+            .into_iter()
+            .find(|word| *word == stored)
+            .unwrap_or_default()
+    }
+
     /// The standing after an outcome that was not recorded before.
     pub(super) fn after(self, number: u32, outcome: &Outcome) -> Self {
         let number = i64::from(number);
@@ -36,8 +71,8 @@ impl Standing {
                 after.state = state;
                 after.next_attempt_at = attempt.next_attempt_at;
                 after.reason = match state {
-                    DeliveryState::Pending => "retrying",
-                    DeliveryState::Failed => "retries_exhausted",
+                    DeliveryState::Pending => RETRYING,
+                    DeliveryState::Failed => EXHAUSTED,
                     DeliveryState::Succeeded | DeliveryState::Cancelled => "",
                 };
             }
@@ -54,6 +89,12 @@ impl Standing {
             }
         }
         after
+    }
+
+    /// What a due attempt of it waits for.
+    pub(super) fn waits_for(self) -> Option<DeferralReason> {
+        let pending = self.state == DeliveryState::Pending;
+        pending.then(|| self.reason.parse().ok()).flatten()
     }
 
     /// What it counts for.

@@ -9,6 +9,13 @@ use crate::Error;
 /// Rows that one statement changes: short enough that others get their turn.
 const CHUNK: i64 = 500;
 
+/// What still waits when the rest is cancelled, and that is little.
+const COUNT_WAITING: &str = "UPDATE history_endpoints SET \
+    throttled = (SELECT COUNT(*) FROM deliveries WHERE endpoint_id = $1 \
+    AND state = 'pending' AND reason = 'throttled' AND cause <> 'test'), \
+    paused = (SELECT COUNT(*) FROM deliveries WHERE endpoint_id = $1 \
+    AND state = 'pending' AND reason = 'paused' AND cause <> 'test') WHERE id = $1";
+
 impl History {
     /// Every endpoint that is known and not deleted, with its account and the
     /// generation up to which its deliveries were cancelled.
@@ -49,12 +56,16 @@ impl History {
         loop {
             let cancelled = transaction!(self.pool, tx => {
                 // First of all, so that what is planned meanwhile is recorded as
-                // cancelled.
+                // cancelled. A period of failure ends with what was disabled.
                 sqlx::query(
                     "INSERT INTO history_endpoints (id, account, generation, deleted) \
                      VALUES ($1, $2, $3, FALSE) ON CONFLICT (id) DO UPDATE SET \
                      generation = CASE WHEN history_endpoints.generation < excluded.generation \
-                     THEN excluded.generation ELSE history_endpoints.generation END",
+                     THEN excluded.generation ELSE history_endpoints.generation END, \
+                     failing_since = CASE WHEN history_endpoints.generation < excluded.generation \
+                     THEN NULL ELSE history_endpoints.failing_since END, \
+                     failures = CASE WHEN history_endpoints.generation < excluded.generation \
+                     THEN 0 ELSE history_endpoints.failures END",
                 )
                 .bind(endpoint.uuid())
                 .bind(account.as_str())
@@ -63,8 +74,8 @@ impl History {
                 .await?;
                 let rows: Vec<(Uuid, i64, i64, String)> = sqlx::query_as(
                     "UPDATE deliveries SET state = 'cancelled', reason = 'endpoint_disabled', \
-                     next_attempt_at = NULL WHERE id IN (SELECT id FROM deliveries \
-                     WHERE endpoint_id = $1 AND state = 'pending' AND generation < $2 LIMIT $3) \
+                     next_attempt_at = NULL WHERE (event_id, id) IN (SELECT event_id, id \
+                     FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' AND generation < $2 LIMIT $3) \
                      RETURNING id, accepted_at, attempts, cause",
                 )
                 .bind(endpoint.uuid())
@@ -87,6 +98,9 @@ impl History {
                     .execute(&mut *tx)
                     .await?;
                 }
+                if i64::try_from(rows.len()).unwrap_or(i64::MAX) < CHUNK {
+                    sqlx::query(COUNT_WAITING).bind(endpoint.uuid()).execute(&mut *tx).await?;
+                }
                 Ok(rows.len())
             })?;
             if cancelled < usize::try_from(CHUNK).unwrap_or(usize::MAX) {
@@ -104,7 +118,7 @@ impl History {
     pub async fn erase_endpoint(&self, endpoint: EndpointId) -> Result<(), Error> {
         const ERASE: [&str; 4] = [
             "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE endpoint_id = $1 LIMIT $2)",
-            "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE endpoint_id = $1 LIMIT $2)",
+            "DELETE FROM deliveries WHERE (event_id, id) IN (SELECT event_id, id FROM deliveries WHERE endpoint_id = $1 LIMIT $2)",
             "DELETE FROM not_sent WHERE endpoint_id = $1 AND event_id IN (SELECT event_id FROM not_sent WHERE endpoint_id = $1 LIMIT $2)",
             "DELETE FROM delivery_counts WHERE endpoint_id = $1 AND hour IN (SELECT hour FROM delivery_counts WHERE endpoint_id = $1 LIMIT $2)",
         ];
@@ -140,7 +154,9 @@ impl History {
             sqlx::query(
                 "INSERT INTO history_endpoints (id, account, generation, deleted) \
                  VALUES ($1, $2, 0, TRUE) ON CONFLICT (id) DO UPDATE SET deleted = TRUE, \
-                 last_attempt_at = NULL, last_failure = NULL, failing_since = NULL",
+                 last_attempt_at = NULL, last_failure = NULL, failing_since = NULL, failures = 0, \
+                 throttled = 0, paused = 0, paused_until = NULL, recovered_by = NULL, \
+                 recovered_since = NULL",
             )
             .bind(endpoint.uuid())
             .bind(account.as_str())

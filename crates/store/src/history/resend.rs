@@ -57,7 +57,7 @@ impl History {
         let pending = match pending {
             None => None,
             Some(row) => {
-                let numbers: Option<(i64, i64)> = self.numbers(row.id).await?;
+                let numbers: Option<(i64, i64)> = self.numbers(event.uuid(), row.id).await?;
                 numbers.map(|(last_number, generation)| (row, last_number, generation))
             }
         };
@@ -70,9 +70,10 @@ impl History {
         }))
     }
 
-    async fn numbers(&self, delivery: Uuid) -> Result<Option<(i64, i64)>, Error> {
+    async fn numbers(&self, event: Uuid, delivery: Uuid) -> Result<Option<(i64, i64)>, Error> {
         reading!(self.pool, connection => {
-            Ok(sqlx::query_as("SELECT last_number, generation FROM deliveries WHERE id = $1")
+            Ok(sqlx::query_as("SELECT last_number, generation FROM deliveries WHERE event_id = $1 AND id = $2")
+                .bind(event)
                 .bind(delivery)
                 .fetch_optional(&mut *connection)
                 .await?)

@@ -1,6 +1,7 @@
 //! Counts and health: no scan, whatever the size of the history.
 
 use domain::{EndpointId, Timestamp};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::{EndpointHealth, History, Stats};
@@ -103,26 +104,28 @@ impl History {
         })
     }
 
-    /// How the last attempts of endpoints went; those without any are left out.
+    /// How endpoints are doing; those that nothing is known of are left out.
     ///
     /// # Errors
     ///
     /// An outage.
     pub async fn health(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointHealth>, Error> {
         let ids: Vec<Uuid> = endpoints.iter().map(|id| id.uuid()).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         reading!(self.pool, connection => {
-            let mut found = Vec::new();
+            let mut query = QueryBuilder::new(
+                "SELECT id, last_attempt_at, last_failure, failing_since, throttled, paused, \
+                 paused_until FROM history_endpoints \
+                 WHERE (last_attempt_at IS NOT NULL OR throttled > 0 OR paused > 0) AND id IN (",
+            );
+            let mut separated = query.separated(", ");
             for id in &ids {
-                let row: Option<EndpointHealth> = sqlx::query_as(
-                    "SELECT id, last_attempt_at, last_failure, failing_since \
-                     FROM history_endpoints WHERE id = $1 AND last_attempt_at IS NOT NULL",
-                )
-                .bind(*id)
-                .fetch_optional(&mut *connection)
-                .await?;
-                found.extend(row);
+                separated.push_bind(*id);
             }
-            Ok(found)
+            query.push(")");
+            Ok(query.build_query_as().fetch_all(&mut *connection).await?)
         })
     }
 }

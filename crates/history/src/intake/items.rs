@@ -1,0 +1,78 @@
+//! What the messages of a batch hold.
+
+use broker::{Input, Message};
+use domain::{AcceptedEvent, Plan, Record};
+use proto::DecodeError;
+use store::Batch;
+
+const EVENT: &str = "event";
+const PLAN: &str = "plan";
+const RECORD: &str = "record";
+
+/// Events, plans and records, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    events: Vec<AcceptedEvent>,
+    plans: Vec<Plan>,
+    records: Vec<Record>,
+}
+
+impl Items {
+    /// Adds what a message of an input holds.
+    pub(super) fn add(&mut self, input: Input, message: &Message) -> Result<(), DecodeError> {
+        match input {
+            Input::Plans => self.plans.append(&mut message.plans()?),
+            Input::Records => self.records.append(&mut message.records()?),
+            _ => self.events.push(message.event()?),
+        }
+        Ok(())
+    }
+
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch {
+            events: &self.events,
+            plans: &self.plans,
+            records: &self.records,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts().iter().all(|(_, count)| *count == 0)
+    }
+
+    /// How many there are of each kind.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 3] {
+        [
+            (EVENT, self.events.len() as u64),
+            (PLAN, self.plans.len() as u64),
+            (RECORD, self.records.len() as u64),
+        ]
+    }
+
+    /// Each alone, with its kind and a name for it.
+    pub(super) fn split(self) -> impl Iterator<Item = (&'static str, String, Self)> {
+        let events = self.events.into_iter().map(|event| {
+            let items = Self {
+                events: vec![event],
+                ..Self::default()
+            };
+            (EVENT, items.events[0].id.to_string(), items)
+        });
+        let plans = self.plans.into_iter().map(|plan| {
+            let items = Self {
+                plans: vec![plan],
+                ..Self::default()
+            };
+            (PLAN, items.plans[0].event_id.to_string(), items)
+        });
+        let records = self.records.into_iter().map(|record| {
+            let name = format!("{} {}", record.delivery_id, record.attempt_number);
+            let items = Self {
+                records: vec![record],
+                ..Self::default()
+            };
+            (RECORD, name, items)
+        });
+        events.chain(plans).chain(records)
+    }
+}

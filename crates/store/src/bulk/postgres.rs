@@ -1,0 +1,82 @@
+//! PostgreSQL's way.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgArguments;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use uuid::Uuid;
+
+use super::{Bulk, Column, Found, Insert, Lookup, Rows};
+use crate::Error;
+
+type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+impl Bulk for PgConnection {
+    async fn put(&mut self, insert: &'static Insert, rows: Rows<'_>) -> Result<(), Error> {
+        if rows.count == 0 {
+            return Ok(());
+        }
+        let text = insert.postgres.get_or_init(|| text(insert, &rows.columns));
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+        for column in rows.columns {
+            query = column.bind_all(query);
+        }
+        query.execute(&mut *self).await?;
+        Ok(())
+    }
+
+    async fn find<T: Found, const IDS: usize>(
+        &mut self,
+        lookup: &'static Lookup,
+        keys: &[[Uuid; IDS]],
+    ) -> Result<Vec<T>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = sqlx::query_as(lookup.postgres);
+        for place in 0..IDS {
+            query = query.bind(keys.iter().map(|key| key[place]).collect::<Vec<Uuid>>());
+        }
+        Ok(query.fetch_all(&mut *self).await?)
+    }
+}
+
+impl<'a> Column<'a> {
+    fn bind_all(self, query: Query<'a>) -> Query<'a> {
+        match self {
+            Self::Ids(values) => query.bind(values),
+            Self::OptionalIds(values) => query.bind(values),
+            Self::Texts(values) => query.bind(values),
+            Self::OptionalTexts(values) => query.bind(values),
+            Self::Numbers(values) => query.bind(values),
+            Self::OptionalNumbers(values) => query.bind(values),
+            Self::Flags(values) => query.bind(values),
+            Self::Bytes(values) => query.bind(values),
+        }
+    }
+
+    const fn array(&self) -> &'static str {
+        match self {
+            Self::Ids(_) | Self::OptionalIds(_) => "uuid[]",
+            Self::Texts(_) | Self::OptionalTexts(_) => "text[]",
+            Self::Numbers(_) | Self::OptionalNumbers(_) => "bigint[]",
+            Self::Flags(_) => "boolean[]",
+            Self::Bytes(_) => "bytea[]",
+        }
+    }
+}
+
+fn text(insert: &Insert, columns: &[Column<'_>]) -> Arc<str> {
+    let arrays = columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| format!("${}::{}", place + 1, column.array()));
+    let arrays: Vec<String> = arrays.collect();
+    format!(
+        "INSERT INTO {} SELECT * FROM UNNEST({}) {}",
+        insert.into,
+        arrays.join(", "),
+        insert.conflict
+    )
+    .into()
+}

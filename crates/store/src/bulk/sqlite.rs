@@ -1,0 +1,88 @@
+//! SQLite's way.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use uuid::Uuid;
+
+use super::{Bulk, Column, Found, Insert, Lookup, Rows};
+use crate::Error;
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// Rows of a statement. With 20 columns the largest has 2,560 parameters, of
+/// SQLite's 32,766.
+pub(super) const SIZES: [usize; 4] = [128, 32, 8, 1];
+
+impl Bulk for SqliteConnection {
+    async fn put(&mut self, insert: &'static Insert, mut rows: Rows<'_>) -> Result<(), Error> {
+        let texts = insert
+            .sqlite
+            .get_or_init(|| SIZES.map(|size| text(insert, rows.columns.len(), size)));
+        let mut next = 0;
+        while next < rows.count {
+            let (size, text) = SIZES
+                .iter()
+                .zip(texts)
+                .find(|(size, _)| **size <= rows.count - next)
+                .expect("a single row always fits");
+            let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+            for row in next..next + size {
+                for column in &mut rows.columns {
+                    query = column.bind_one(row, query);
+                }
+            }
+            query.execute(&mut *self).await?;
+            next += size;
+        }
+        Ok(())
+    }
+
+    async fn find<T: Found, const IDS: usize>(
+        &mut self,
+        lookup: &'static Lookup,
+        keys: &[[Uuid; IDS]],
+    ) -> Result<Vec<T>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One parameter, however many keys: there is one text to prepare.
+        let mut packed = Vec::with_capacity(keys.len() * IDS * 16);
+        for id in keys.iter().flatten() {
+            packed.extend_from_slice(id.as_bytes());
+        }
+        Ok(sqlx::query_as(lookup.sqlite)
+            .bind(packed)
+            .fetch_all(&mut *self)
+            .await?)
+    }
+}
+
+impl Column<'_> {
+    fn bind_one<'q>(&mut self, row: usize, query: Query<'q>) -> Query<'q> {
+        match self {
+            Self::Ids(values) => query.bind(values[row]),
+            Self::OptionalIds(values) => query.bind(values[row]),
+            // Each is bound once: what is owned need not be copied.
+            Self::Texts(values) => query.bind(std::mem::take(&mut values[row]).into_owned()),
+            Self::OptionalTexts(values) => {
+                query.bind(values[row].take().map(std::borrow::Cow::into_owned))
+            }
+            Self::Numbers(values) => query.bind(values[row]),
+            Self::OptionalNumbers(values) => query.bind(values[row]),
+            Self::Flags(values) => query.bind(values[row]),
+            Self::Bytes(values) => query.bind(values[row].to_vec()),
+        }
+    }
+}
+
+/// Nameless parameters: SQLite looks the others up one by one.
+fn text(insert: &Insert, columns: usize, rows: usize) -> Arc<str> {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    let values = vec![row; rows].join(", ");
+    let mut text = format!("INSERT INTO {} VALUES {values}", insert.into);
+    let _ = write!(text, " {}", insert.conflict);
+    text.into()
+}

@@ -1,0 +1,118 @@
+//! What a batch needs to know before it can be folded.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::Timestamp;
+use uuid::Uuid;
+
+use super::advance::Standing;
+use super::condition::Condition;
+use crate::Error;
+use crate::bulk::{Bulk, Lookup};
+
+macro_rules! condition_columns {
+    () => {
+        "id, account, generation, deleted, last_attempt_at, last_failure, failing_since, \
+         failures, throttled, paused, paused_until, recovered_by, recovered_since"
+    };
+}
+
+/// Begins a text for SQLite with the table `keys` of the places at which the
+/// keys of `$length` bytes begin in `$1`.
+macro_rules! keys {
+    ($length:literal) => {
+        concat!(
+            "WITH RECURSIVE keys (place) AS (SELECT 1 UNION ALL SELECT place + ",
+            $length,
+            " FROM keys WHERE place + ",
+            $length,
+            " <= length($1)) "
+        )
+    };
+}
+
+/// SQLite has one writer at a time anyway.
+static ENDPOINTS: Lookup = Lookup {
+    sqlite: concat!(
+        keys!(16),
+        "SELECT ",
+        condition_columns!(),
+        " FROM keys CROSS JOIN history_endpoints AS e ON e.id = substr($1, place, 16)"
+    ),
+    postgres: concat!(
+        "SELECT ",
+        condition_columns!(),
+        " FROM history_endpoints WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+    ),
+};
+
+static DELIVERIES: Lookup = Lookup {
+    sqlite: concat!(
+        keys!(32),
+        "SELECT d.id, d.state, d.reason, d.attempts, d.last_number, d.next_attempt_at \
+         FROM keys CROSS JOIN deliveries AS d ON d.event_id = substr($1, place, 16) \
+         AND d.id = substr($1, place + 16, 16)"
+    ),
+    postgres: "SELECT d.id, d.state, d.reason, d.attempts, d.last_number, d.next_attempt_at \
+               FROM UNNEST($1::uuid[], $2::uuid[]) AS keys (event_id, id) \
+               JOIN deliveries AS d ON d.event_id = keys.event_id AND d.id = keys.id",
+};
+
+static ATTEMPTS: Lookup = Lookup {
+    sqlite: concat!(
+        keys!(16),
+        "SELECT a.id FROM keys CROSS JOIN attempts AS a ON a.id = substr($1, place, 16)"
+    ),
+    postgres: "SELECT id FROM attempts WHERE id = ANY($1)",
+};
+
+/// Where a recorded delivery stands.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct StandingRow {
+    id: Uuid,
+    state: String,
+    reason: String,
+    attempts: i64,
+    pub(super) last_number: i64,
+    next_attempt_at: Option<i64>,
+}
+
+impl StandingRow {
+    pub(super) fn standing(&self) -> Result<Standing, Error> {
+        let state = self.state.parse();
+        Ok(Standing {
+            state: state.map_err(|_| Error::Refused("a stored state is unknown".to_owned()))?,
+            reason: Standing::reason(&self.reason),
+            attempts: self.attempts,
+            last_number: self.last_number,
+            next_attempt_at: self.next_attempt_at.map(Timestamp::from_unix_millis),
+        })
+    }
+}
+
+/// Locks the rows of endpoints, in the order of the ids given.
+pub(super) async fn lock_endpoints<C: Bulk>(
+    connection: &mut C,
+    ids: &[[Uuid; 1]],
+) -> Result<HashMap<Uuid, Condition>, Error> {
+    let found: Vec<Condition> = connection.find(&ENDPOINTS, ids).await?;
+    Ok(found.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Deliveries, by the ids of their event and their own.
+pub(super) async fn standings<C: Bulk>(
+    connection: &mut C,
+    keys: &[[Uuid; 2]],
+) -> Result<HashMap<Uuid, StandingRow>, Error> {
+    let found: Vec<StandingRow> = connection.find(&DELIVERIES, keys).await?;
+    Ok(found.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Those of the attempts that are recorded.
+pub(super) async fn attempts<C: Bulk>(
+    connection: &mut C,
+    ids: &[[Uuid; 1]],
+) -> Result<HashSet<Uuid>, Error> {
+    let found: Vec<(Uuid,)> = connection.find(&ATTEMPTS, ids).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
