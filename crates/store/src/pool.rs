@@ -18,6 +18,10 @@ const BUSY: Duration = Duration::from_secs(3);
 const CONNECTIONS: u32 = 16;
 /// Recording has a text for each table and number of rows.
 const STATEMENTS_KEPT: usize = 256;
+/// SQLite's, in KiB behind the minus: where rows are added stays in memory.
+const CACHE: &str = "-32768";
+/// In pages of 4 KiB: what every batch changes is copied back seldom.
+const CHECKPOINT: &str = "8192";
 const READERS: u32 = 4;
 
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
@@ -100,21 +104,21 @@ impl Pool {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
-                .busy_timeout(BUSY)
+                .busy_timeout(BUSY);
+            let writing = options
+                .clone()
                 .statement_cache_capacity(STATEMENTS_KEPT)
-                // 64 MiB: where rows are added stays in memory.
-                .pragma("cache_size", "-65536")
-                // 32 MiB: pages that every batch changes are copied back seldom.
-                .pragma("wal_autocheckpoint", "8192");
-            let pool = |connections| {
+                .pragma("cache_size", CACHE)
+                .pragma("wal_autocheckpoint", CHECKPOINT);
+            let pool = |connections, options| {
                 SqlitePoolOptions::new()
                     .max_connections(connections)
                     .acquire_timeout(ACQUIRE)
-                    .connect_lazy_with(options.clone())
+                    .connect_lazy_with(options)
             };
             return Ok(Self(Engine::Sqlite {
-                write: pool(1),
-                read: pool(READERS),
+                write: pool(1, writing),
+                read: pool(READERS, options),
             }));
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
