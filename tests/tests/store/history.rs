@@ -27,24 +27,24 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
 }
 
 /// One event on its way to one endpoint of an account of their own.
-struct Story {
-    account: AccountId,
-    event: EventId,
-    endpoint: EndpointId,
-    delivery: DeliveryId,
-    cause: Cause,
-    at: Timestamp,
+pub(crate) struct Story {
+    pub(crate) account: AccountId,
+    pub(crate) event: EventId,
+    pub(crate) endpoint: EndpointId,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) cause: Cause,
+    pub(crate) at: Timestamp,
 }
 
 impl Story {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Self::of(
             EndpointId::new(),
             Timestamp::from_unix_millis(1_747_147_674_000),
         )
     }
 
-    fn of(endpoint: EndpointId, at: Timestamp) -> Result<Self> {
+    pub(crate) fn of(endpoint: EndpointId, at: Timestamp) -> Result<Self> {
         let event = EventId::new();
         Ok(Self {
             account: AccountId::parse(&endpoint.to_string())
@@ -62,7 +62,7 @@ impl Story {
         Ok(EventType::parse("message.report")?)
     }
 
-    fn accepted(&self) -> Result<AcceptedEvent> {
+    pub(crate) fn accepted(&self) -> Result<AcceptedEvent> {
         Ok(AcceptedEvent {
             id: self.event,
             account: self.account.clone(),
@@ -77,7 +77,7 @@ impl Story {
         })
     }
 
-    fn plan(&self, generation: u64) -> Result<Plan> {
+    pub(crate) fn plan(&self, generation: u64) -> Result<Plan> {
         Ok(Plan {
             event_id: self.event,
             account: self.account.clone(),
@@ -95,7 +95,7 @@ impl Story {
     }
 
     /// A record of an attempt: failed with a next one, or succeeded.
-    fn record(&self, number: u32, failed: bool) -> Result<Record> {
+    pub(crate) fn record(&self, number: u32, failed: bool) -> Result<Record> {
         let attempt = Attempt {
             id: AttemptId::new(),
             started_at: self.at.plus(Duration::from_secs(number.into())),
@@ -140,7 +140,7 @@ async fn events(history: &History, events: &[AcceptedEvent]) -> Result<()> {
     Ok(())
 }
 
-async fn plans(history: &History, plans: &[Plan]) -> Result<()> {
+pub(crate) async fn plans(history: &History, plans: &[Plan]) -> Result<()> {
     let batch = Batch {
         plans,
         ..Batch::default()
@@ -149,7 +149,7 @@ async fn plans(history: &History, plans: &[Plan]) -> Result<()> {
     Ok(())
 }
 
-async fn outcomes(history: &History, records: &[Record]) -> Result<Findings> {
+pub(crate) async fn outcomes(history: &History, records: &[Record]) -> Result<Findings> {
     let batch = Batch {
         records,
         ..Batch::default()

@@ -2,6 +2,7 @@
 //! again and in any order changes nothing, final states stay, counts agree.
 
 mod history;
+mod recording;
 mod registry;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     for (engine, name) in [(Engine::Sqlite, "sqlite"), (Engine::Postgres, "postgres")] {
         let scenarios: Vec<Scenario<Pool>> = history::scenarios()
             .into_iter()
+            .chain(recording::scenarios())
             .chain(registry::scenarios())
             .collect();
         for scenario in scenarios {
