@@ -122,6 +122,14 @@ impl EventId {
         let name = format!("raised\0{account}\0{id}");
         Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
+
+    /// The id of the operational event of this type about one thing: the same
+    /// however often it is raised.
+    #[must_use]
+    pub fn operational(event_type: &str, about: &[u8]) -> Self {
+        let name = [b"operational\0", event_type.as_bytes(), b"\0", about].concat();
+        Self(Uuid::new_v5(&NAMESPACE, &name))
+    }
 }
 
 impl DeliveryId {

@@ -1,5 +1,6 @@
 //! What the other roles tell, into SQL. All that is there goes into one
-//! transaction, and is acked when that is committed. An outage of the database holds it back, for as long as it takes.
+//! transaction, and is acked when that is committed and what follows from it is
+//! told on. An outage of the database holds it back, for as long as it takes.
 
 mod items;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::items::Items;
-use crate::Shared;
+use crate::{Shared, consequences};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -38,7 +39,8 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         };
         let work = async {
             let (held, items) = read(batch).await;
-            record(store, items, &recorded).await;
+            let findings = record(store, items, &recorded).await;
+            consequences::tell(&shared, findings).await;
             held
         };
         let held = tokio::select! {

@@ -1,9 +1,11 @@
 //! Records what happened to events, and answers for it.
 //!
 //! - `intake`: EVENTS, PLANS and ATTEMPTS into SQL
+//! - `consequences`: what follows from that: operational events, disabling
 //! - `endpoints`: what follows from endpoints that change or go
 //! - `service`: `HistoryService`
 
+mod consequences;
 mod convert;
 mod endpoints;
 mod health;
@@ -31,6 +33,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Config {
     pub partitions: Partitions,
+    /// An endpoint with nothing but failure for so long is disabled; `None`:
+    /// never.
+    pub disable_after: Option<Duration>,
 }
 
 /// What history needs.

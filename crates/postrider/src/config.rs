@@ -108,6 +108,7 @@ pub(crate) struct Config {
     pub(crate) delivery_concurrency: usize,
     pub(crate) breaker: breaker::Settings,
     pub(crate) lease_duration: Duration,
+    pub(crate) disable_after: Option<Duration>,
     pub(crate) duplicate_window: Duration,
     pub(crate) egress: Policy,
     pub(crate) partitions: NonZeroU16,
@@ -160,6 +161,7 @@ impl Config {
             )?),
             breaker: value::breaker(values)?,
             lease_duration: value::lease_duration(values)?,
+            disable_after: value::disable_after(values)?,
             duplicate_window: value::duration(
                 values,
                 Setting::DuplicateWindow,

@@ -234,6 +234,22 @@ pub(super) fn lease_duration(values: &Values) -> Result<Duration, Error> {
     Ok(given)
 }
 
+/// `None`: never.
+pub(super) fn disable_after(values: &Values) -> Result<Option<Duration>, Error> {
+    let setting = Setting::DisableAfter;
+    if required(values, setting)? == "0" {
+        return Ok(None);
+    }
+    let range = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
+    duration(values, setting, range).map(Some).map_err(|_| {
+        invalid(
+            values,
+            setting,
+            "a duration from 1s to 365d, or 0 for never, is needed",
+        )
+    })
+}
+
 pub(super) fn egress(values: &Values, dev: bool) -> Result<Policy, Error> {
     let mut allow = Vec::new();
     let text = values

@@ -133,8 +133,11 @@ impl Parts {
             keys: foundation.keys.clone(),
             store: store::History::new(foundation.pool(Role::History)?.clone()),
         };
-        let partitions = Partitions::new(config.partitions);
-        let role = history::Role::new(history::Config { partitions }, deps)?;
+        let config = history::Config {
+            partitions: Partitions::new(config.partitions),
+            disable_after: config.disable_after,
+        };
+        let role = history::Role::new(config, deps)?;
         role.register_grpc(&mut self.routes);
         Ok(part!(Role::History, role))
     }
