@@ -12,9 +12,9 @@ use crate::Error;
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-/// Rows of a statement. With 20 columns the largest has 2,560 parameters, of
+/// Rows of a statement. With 20 columns the largest has 1,280 parameters, of
 /// SQLite's 32,766.
-pub(super) const SIZES: [usize; 4] = [128, 32, 8, 1];
+pub(super) const SIZES: [usize; 4] = [64, 16, 4, 1];
 
 impl Bulk for SqliteConnection {
     async fn put(&mut self, insert: &'static Insert, mut rows: Rows<'_>) -> Result<(), Error> {

@@ -53,9 +53,12 @@ static DELIVERIES: Lookup = Lookup {
          FROM keys CROSS JOIN deliveries AS d ON d.event_id = substr($1, place, 16) \
          AND d.id = substr($1, place + 16, 16)"
     ),
+    // One at a time through the index. A join may be planned while the table is
+    // small, as one that reads all of it, and kept while it grows.
     postgres: "SELECT d.id, d.state, d.reason, d.attempts, d.last_number, d.next_attempt_at \
                FROM UNNEST($1::uuid[], $2::uuid[]) AS keys (event_id, id) \
-               JOIN deliveries AS d ON d.event_id = keys.event_id AND d.id = keys.id",
+               CROSS JOIN LATERAL (SELECT * FROM deliveries \
+               WHERE event_id = keys.event_id AND id = keys.id LIMIT 1) AS d",
 };
 
 static ATTEMPTS: Lookup = Lookup {
@@ -63,7 +66,8 @@ static ATTEMPTS: Lookup = Lookup {
         keys!(16),
         "SELECT a.id FROM keys CROSS JOIN attempts AS a ON a.id = substr($1, place, 16)"
     ),
-    postgres: "SELECT id FROM attempts WHERE id = ANY($1)",
+    postgres: "SELECT a.id FROM UNNEST($1::uuid[]) AS keys (id) CROSS JOIN LATERAL \
+               (SELECT id FROM attempts WHERE id = keys.id LIMIT 1) AS a",
 };
 
 /// Where a recorded delivery stands.
