@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use domain::{
-    AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, Endpoint, EventId, EventType,
-    Plan, PlannedDelivery, Problem, Reason, Timestamp, TraceContext,
+    AccountId, Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryId, Endpoint,
+    EventId, EventType, Plan, PlannedDelivery, Problem, Reason, Timestamp, TraceContext,
 };
 use store::ResendSource;
 use tokio::time::timeout;
@@ -75,8 +75,10 @@ impl Again<'_> {
         };
         if let Some((row, last_number, generation)) = &self.source.pending {
             let id = DeliveryId::from_uuid(row.id);
-            // One that was not tried yet is on its way as it is.
-            if row.next_attempt_at.is_some() {
+            // One that was not tried yet, or is due and waits for a limit, is on its
+            // way as it is.
+            let waits = row.reason.parse::<DeferralReason>().is_ok();
+            if row.next_attempt_at.is_some() && !waits {
                 let cause = row.cause.parse().unwrap_or(Cause::Event);
                 let number = u32::try_from(last_number + 1).unwrap_or(u32::MAX);
                 let generation = u64::try_from(*generation).unwrap_or(0);
