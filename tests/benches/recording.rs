@@ -48,7 +48,7 @@ async fn run() -> Result<()> {
         let sqlite = format!("sqlite://{}", path.display());
         for (name, url, server) in [
             ("sqlite", sqlite, None),
-            ("postgres", postgres.url(), postgres.id()),
+            ("postgres", postgres.url(), postgres.id().ok()),
         ] {
             let history = History::new(Pool::open(&url).await?);
             history.pool().migrate().await?;
@@ -132,6 +132,7 @@ impl Story {
             accepted_at: now,
             trace: TraceContext::root([1; 24]),
             target: None,
+            excluded: None,
         });
         let planned = |endpoint: &EndpointId| PlannedDelivery {
             id: DeliveryId::planned(id, *endpoint),

@@ -21,6 +21,7 @@ use crate::secrets::Secrets;
 pub struct RawSender {
     client: Client,
     secrets: Arc<Secrets>,
+    timeout: Duration,
 }
 
 impl RawSender {
@@ -40,6 +41,7 @@ impl RawSender {
         Ok(Self {
             client: client.map_err(|_| Error::NoRootCertificates)?,
             secrets: Arc::new(Secrets::only(secret)),
+            timeout,
         })
     }
 
@@ -56,9 +58,10 @@ impl RawSender {
             started_at: SystemTime::now().into(),
             secrets: &self.secrets,
             body: &body,
-            trace: &TraceContext::root(rand::random()),
+            trace: Some(&TraceContext::root(rand::random())),
         }
         .headers();
-        self.client.post(url, headers, body).await.failure.is_none()
+        let exchange = self.client.post(url, headers, body, self.timeout).await;
+        exchange.failure.is_none()
     }
 }

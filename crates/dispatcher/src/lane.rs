@@ -179,7 +179,9 @@ impl Lane {
     }
 
     fn max_concurrency(&self) -> u32 {
-        DEFAULT_CONCURRENCY
+        let endpoint = self.endpoint.as_ref();
+        let own = endpoint.and_then(|endpoint| endpoint.policy.max_concurrency);
+        own.unwrap_or(DEFAULT_CONCURRENCY)
     }
 
     /// The next one is sent now.

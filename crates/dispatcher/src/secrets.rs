@@ -42,8 +42,11 @@ impl Secrets {
     /// A single secret, without a grace period's old ones.
     #[cfg(feature = "bench")]
     pub(crate) fn only(current: Secret) -> Self {
-        let old = Vec::new();
-        Self { current, old }
+        Self {
+            current,
+            old: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     /// What signs now: the current one, then those within their grace period.

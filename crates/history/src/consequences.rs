@@ -120,6 +120,7 @@ fn disable(shared: &Shared, found: &Failing) -> Option<DisableEndpoint> {
         account: endpoint.account.to_string(),
         version: endpoint.version,
         reason: format!("every delivery has failed since {since}"),
+        operational: false,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Records read back by who takes a partition over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -115,7 +116,9 @@ async fn publish(
     for endpoint in endpoints {
         let records: Vec<Record> = (0..count).map(|_| record(*endpoint)).collect();
         sent.push(records.iter().map(|record| record.delivery_id).collect());
-        let published = records.into_iter().map(|record| publisher.publish(record));
+        let published = records
+            .into_iter()
+            .map(|record| publisher.publish(Arc::new(record)));
         futures::future::try_join_all(published).await?;
     }
     Ok(sent)

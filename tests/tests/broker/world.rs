@@ -35,7 +35,7 @@ impl World {
         let dir = tempfile::Builder::new()
             .prefix("postrider-test-")
             .tempdir()?;
-        let mut nats = Nats::new(dir.path())?;
+        let mut nats = Nats::new(dir.path(), "always")?;
         nats.start().await?;
         let broker = connect(&nats).await?;
         Ok(Self {
