@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::api::Api;
-use harness::deployment::Deployment;
+use harness::deployment::{Deployment, Mode};
 use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
 use harness::wait::{eventually, throughout};
@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         a_disabled_endpoint_is_told_of_to_the_others_once,
+        a_kill_loses_and_repeats_no_operational_event,
         operational_types_are_listed_and_marked,
     ]
 }
@@ -99,6 +100,66 @@ async fn a_disabled_endpoint_is_told_of_to_the_others_once(
     expected.sort_unstable();
     ensure!(to == expected, "{raised}");
     ensure!(raised["not_sent"] == json!([]), "{raised}");
+    Ok(())
+}
+
+/// control is killed while what it raised waits for ingest; in one process,
+/// both are.
+async fn a_kill_loses_and_repeats_no_operational_event(deployment: Arc<Deployment>) -> Result<()> {
+    // The other scenarios run beside this one, so the kill is a deployment's
+    // of its own.
+    let mode = deployment.mode();
+    drop(deployment);
+    let deployment = Deployment::start(mode, &[]).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "operational-kill";
+    let slow = Answer::status(410).after(Duration::from_secs(2));
+    receiver.script("gone", [slow]);
+    let gone = api
+        .endpoint(account, &receiver.url("gone"), &["message.report"])
+        .await?;
+    api.endpoint(account, &receiver.url("watcher"), &["endpoint.disabled"])
+        .await?;
+    api.publish(account, "message.report", &json!({})).await?;
+    receiver.wait_for("gone", 1, LIMIT).await?;
+    let victims: &[&str] = match mode {
+        Mode::Standalone => &["standalone"],
+        Mode::Processes => &["control", "ingest"],
+    };
+    if mode == Mode::Processes {
+        deployment.kill("ingest")?;
+    }
+    let path = format!("/v1/accounts/{account}/endpoints/{gone}");
+    eventually("the endpoint is disabled", LIMIT, || async {
+        let shown = api.get(&path).await?;
+        ensure!(shown["status"] == "disabled", "{shown}");
+        Ok(())
+    })
+    .await?;
+    deployment.kill(victims[0])?;
+    for victim in victims {
+        deployment.start_process(victim).await?;
+        deployment.process_ready(victim, LIMIT).await?;
+    }
+    receiver.wait_for("watcher", 1, LIMIT).await?;
+    // Whatever was not acked comes again within 5 s.
+    throughout("one is raised", Duration::from_secs(6), || async {
+        let ids: std::collections::BTreeSet<String> = receiver
+            .received("watcher")
+            .iter()
+            .map(|one| one.header("webhook-id").to_owned())
+            .collect();
+        ensure!(ids.len() == 1, "{ids:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(
+        events_of(&api, account, "endpoint.disabled").await?.len() == 1,
+        "one is recorded"
+    );
+    let errors = deployment.errors_logged()?;
+    ensure!(errors.is_empty(), "{errors:?}");
     Ok(())
 }
 

@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
 
+/// Names and texts, as they came.
+type Texts = Vec<(String, String)>;
+
 /// All pairs of an object, as they came.
 struct Pairs(Vec<(String, Box<RawValue>)>);
 
@@ -116,7 +119,7 @@ impl Fields {
         &mut self,
         name: &str,
         kind: &str,
-    ) -> Result<Option<Option<Vec<(String, String)>>>, Problem> {
+    ) -> Result<Option<Option<Texts>>, Problem> {
         let Some(pairs) = self.nullable::<Pairs>(name, kind)? else {
             return Ok(None);
         };
