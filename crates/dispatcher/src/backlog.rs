@@ -95,7 +95,10 @@ impl Backlog {
     pub(crate) fn stored(&mut self, sequence: Option<u64>, count: u64) {
         self.parking = false;
         if let Some(sequence) = sequence {
-            self.waiting += count;
+            // It may have been read before this was heard.
+            if sequence > self.read {
+                self.waiting += count;
+            }
             // Unknown stays unknown: there may be more before this one.
             self.stored = self.stored.max(sequence);
         }

@@ -239,7 +239,9 @@ impl Conductor {
             News::Settled(item, settlement) => self.lanes.settled(item, settlement, now()),
             News::Unsettled(item, rests) => self.lanes.unsettled(item, rests, at),
             News::Repeated(item) => self.lanes.repeated(item),
-            News::Stored(endpoint, items, sequence) => self.lanes.stored(endpoint, items, sequence),
+            News::Stored(endpoint, items, sequence) => {
+                self.lanes.stored(endpoint, items, sequence, at)
+            }
             News::Read(endpoint, lists) => self.lanes.read(endpoint, lists, at),
             News::Discarded(endpoint) => self.lanes.discarded(endpoint),
         }
@@ -297,11 +299,15 @@ impl Conductor {
                 self.tasks.spawn(async move {
                     let deliveries: Vec<_> =
                         items.iter().map(|item| item.delivery.clone()).collect();
-                    let stored = deliver.park(&deliveries, reason, until).await;
+                    let stored = deliver.park(endpoint, &deliveries, reason).await;
+                    let is_stored = stored.is_ok();
                     if let Err(error) = &stored {
                         error!(%error, %endpoint, "deliveries of {endpoint} cannot be parked");
                     }
                     handle.tell(News::Stored(endpoint, items, stored.ok()));
+                    if is_stored {
+                        deliver.defer(&deliveries, reason, until).await;
+                    }
                 });
             }
             Action::Read(endpoint, after) => {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use broker::{Broker, RecordPublisher};
 use bytes::Bytes;
 use domain::{
-    Content, DeferralReason, Delivery, Endpoint, Outcome, Record, Timestamp, TraceContext,
+    Content, DeferralReason, Delivery, Endpoint, EndpointId, Outcome, Record, Timestamp,
+    TraceContext,
 };
 use futures::future::join_all;
 use proto::pipeline::DisableEndpoint;
@@ -114,34 +115,38 @@ impl Deliver {
         }
     }
 
-    /// Moves deliveries to PARKED and records why they wait. Gives the sequence.
+    /// Moves deliveries of one endpoint to PARKED. Gives the sequence.
     ///
     /// # Errors
     ///
     /// When the server refuses them.
     pub(crate) async fn park(
         &self,
+        endpoint: EndpointId,
+        deliveries: &[Delivery],
+        reason: DeferralReason,
+    ) -> Result<u64, broker::Error> {
+        let sequence = self.broker.park(endpoint, deliveries).await?;
+        self.metrics.parked(deliveries.len(), reason);
+        Ok(sequence)
+    }
+
+    /// Records why deliveries wait. Only told: one that cannot be recorded is
+    /// parked all the same.
+    pub(crate) async fn defer(
+        &self,
         deliveries: &[Delivery],
         reason: DeferralReason,
         until: Option<Timestamp>,
-    ) -> Result<u64, broker::Error> {
-        let Some(first) = deliveries.first() else {
-            return Err(broker::Error::Refused(
-                "there is nothing to park".to_owned(),
-            ));
-        };
-        let sequence = self.broker.park(first.endpoint_id, deliveries).await?;
-        self.metrics.parked(deliveries.len(), reason);
+    ) {
         let deferred =
             |delivery| Arc::new(step::record(delivery, Outcome::Deferred { reason, until }));
         let records = deliveries.iter().map(deferred);
-        // Only told: what cannot be recorded is parked all the same.
         for recorded in join_all(records.map(|record| self.records.publish(record))).await {
             if let Err(error) = recorded {
                 warn!(%error, "why a delivery waits is not recorded");
             }
         }
-        Ok(sequence)
     }
 
     /// The event's body; `None` if EVENTS no longer holds it. Waits out outages.

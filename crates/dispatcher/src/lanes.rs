@@ -344,7 +344,13 @@ impl Lanes {
     }
 
     /// A list is in PARKED, or was refused (`None`).
-    pub(crate) fn stored(&mut self, endpoint: EndpointId, items: Vec<Item>, sequence: Option<u64>) {
+    pub(crate) fn stored(
+        &mut self,
+        endpoint: EndpointId,
+        items: Vec<Item>,
+        sequence: Option<u64>,
+        now: Instant,
+    ) {
         if let Some(lane) = self.lanes.get_mut(&endpoint) {
             lane.backlog.stored(sequence, items.len() as u64);
             self.touched.insert(endpoint);
@@ -354,10 +360,24 @@ impl Lanes {
             owned.is_through(first);
         }
         for item in items {
-            self.free(item.key(), partition);
-            match sequence {
-                Some(_) => item.done(),
-                None => item.give_back(),
+            if sequence.is_none() {
+                self.free(item.key(), partition);
+                item.give_back();
+                continue;
+            }
+            let copies = match self.partitions.get_mut(&partition) {
+                Some(owned) => owned.settled.free(item.key()),
+                None => Vec::new(),
+            };
+            item.done();
+            for copy in copies {
+                // It may have been read before this was heard: then it is the
+                // one to send.
+                if copy.is_parked() {
+                    self.arrive(partition, copy, now);
+                } else {
+                    copy.done();
+                }
             }
         }
     }

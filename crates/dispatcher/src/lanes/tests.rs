@@ -30,6 +30,7 @@ struct World {
     behaviour: Behaviour,
     parked: BTreeMap<u64, (EndpointId, Vec<Delivery>)>,
     sequence: u64,
+    storing: Vec<(Instant, EndpointId, Vec<Item>, u64)>,
     in_flight: Vec<(Instant, Item, bool)>,
     /// Every POST: when it began, to which endpoint, of which delivery.
     posts: Vec<(Duration, EndpointId, DeliveryId)>,
@@ -63,6 +64,7 @@ impl World {
             behaviour,
             parked: BTreeMap::new(),
             sequence: 0,
+            storing: Vec::new(),
             in_flight: Vec::new(),
             posts: Vec::new(),
             ended: Vec::new(),
@@ -144,7 +146,9 @@ impl World {
                 let deliveries = items.iter().map(|item| item.delivery.clone()).collect();
                 self.parked.insert(self.sequence, (endpoint, deliveries));
                 self.most_parked = self.most_parked.max(self.parked.len());
-                self.lanes.stored(endpoint, items, Some(self.sequence));
+                // It is to be read a while before that is heard.
+                self.storing
+                    .push((self.now + 3 * MILLI, endpoint, items, self.sequence));
             }
             Action::Read(endpoint, after) => {
                 let behind = self.parked.range(after + 1..);
@@ -189,6 +193,10 @@ impl World {
                 self.lanes
                     .posted(item.delivery.endpoint_id, &account, Some(succeeded), now);
                 self.lanes.settled(item, ENDED, NOW_IS);
+            }
+            let stored: Vec<_> = self.storing.extract_if(.., |(at, ..)| *at <= now).collect();
+            for (_, endpoint, items, sequence) in stored {
+                self.lanes.stored(endpoint, items, Some(sequence), now);
             }
             self.settle();
         }
