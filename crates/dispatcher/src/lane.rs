@@ -19,7 +19,11 @@ pub(crate) const DEFAULT_CONCURRENCY: u32 = 64;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What waits in memory, at most, when it flows.
-const MAX_QUEUED: usize = 4_096;
+const MAX_QUEUED: usize = 16_384;
+
+/// A lane flows when what waits will be through within so many sweeps: then
+/// nothing is parked, which would only be more work.
+const FLOWING_SWEEPS: usize = 16;
 
 /// Test events that wait, at most; more are treated like others.
 const MAX_TESTS: usize = 32;
@@ -62,6 +66,8 @@ pub(crate) struct Lane {
     /// When it is looked at again, if that has been arranged.
     pub(crate) wake_at: Option<Instant>,
     last_used: Instant,
+    /// POSTs that ended since the last sweep.
+    ended: usize,
 }
 
 impl Lane {
@@ -90,6 +96,7 @@ impl Lane {
             held_until: None,
             wake_at: None,
             last_used: now,
+            ended: 0,
         }
     }
 
@@ -199,10 +206,19 @@ impl Lane {
     /// A POST has ended; a test's says nothing about the endpoint.
     pub(crate) fn ended(&mut self, result: Option<bool>, now: Instant) -> breaker::Change {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.ended += 1;
         match result {
             Some(true) => self.breaker.succeeded(now),
             Some(false) => self.breaker.failed(now),
             None => breaker::Change::None,
+        }
+    }
+
+    /// Looks after what waits in memory.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let ended = std::mem::take(&mut self.ended);
+        if ended * FLOWING_SWEEPS < self.queue.len() {
+            self.park_the_patient(now);
         }
     }
 

@@ -464,7 +464,7 @@ impl Lanes {
                 return false;
             }
             if lane.queued() > 0 {
-                lane.park_the_patient(now);
+                lane.sweep(now);
                 touched.insert(*id);
             }
             true
