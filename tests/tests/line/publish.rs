@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,9 +11,12 @@ use harness::deployment::Deployment;
 use harness::receiver::Receiver;
 use harness::suite::Scenario;
 use harness::wait::throughout;
+use proto::v1::ingest_service_client::IngestServiceClient;
 use proto::v1::{PublishEventRequest, PublishEventsRequest, StreamEventsRequest};
 use serde_json::json;
+use tokio_stream::StreamExt as _;
 use tonic::Code;
+use tonic::transport::Endpoint;
 
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -24,6 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_batch_answers_for_each_item,
         a_rest_batch_answers_for_each_item,
         a_stream_acks_each_event,
+        a_stream_of_tiny_events_outlives_a_slow_reader_of_acks,
         an_event_nobody_subscribes_to_is_recorded,
     ]
 }
@@ -243,6 +248,54 @@ async fn a_stream_acks_each_event(deployment: Arc<Deployment>) -> Result<()> {
     receiver
         .wait_for("hook", 1_999, Duration::from_secs(30))
         .await?;
+    Ok(())
+}
+
+/// Each event in a frame of its own, as gRPC's other libraries send them, and
+/// faster than they are taken: they wait in the stream's window.
+async fn a_stream_of_tiny_events_outlives_a_slow_reader_of_acks(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    const EVENTS: u64 = 8_000;
+    let channel = Endpoint::from_shared(deployment.grpc("ingest"))?
+        .initial_stream_window_size(64 << 10)
+        .connect()
+        .await?;
+    let mut client = IngestServiceClient::new(channel);
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&sent);
+    let events = tokio_stream::iter(0..EVENTS).then(move |sequence| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            // The library would put what is ready into one frame.
+            tokio::task::yield_now().await;
+            StreamEventsRequest {
+                sequence,
+                event: Some(event("tiny", "{}")),
+            }
+        }
+    });
+    let mut request = tonic::Request::new(events);
+    let bearer = format!("Bearer {}", deployment.api().key()).parse()?;
+    request.metadata_mut().insert("authorization", bearer);
+    let mut acks = client.stream_events(request).await?.into_inner();
+    // Nothing is read until the server takes no more.
+    let mut before = u64::MAX;
+    while before != sent.load(Ordering::Relaxed) {
+        before = sent.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    ensure!(before < EVENTS, "all were taken without an ack being read");
+    let mut seen = HashSet::new();
+    while let Some(ack) = acks
+        .message()
+        .await
+        .with_context(|| format!("{} acks", seen.len()))?
+    {
+        ensure!(ack.error.is_none(), "{ack:?}");
+        seen.insert(ack.sequence);
+    }
+    ensure!(seen.len() as u64 == EVENTS, "{} acks", seen.len());
     Ok(())
 }
 

@@ -25,6 +25,15 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONCURRENT_STREAMS: u32 = 1_024;
 /// All headers of a call; more is refused.
 const HEADERS_BYTES: u32 = 16 << 10;
+/// What one call may send ahead of its reader; HTTP/2's own default.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// h2 closes a connection once the small frames that wait on it would cost more
+/// than half of this window beyond their bytes (256 bytes each, less their
+/// length; it has no other setting that can be reached from here). A stream's
+/// window full of the smallest events, each in a frame of its own, costs 350 KB:
+/// 45 such streams wait on one connection without harm, and it never holds more
+/// than this.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Makes clients connect anew, so that a balancer can spread them.
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 
@@ -182,6 +191,8 @@ async fn serve_grpc(listener: TcpListener, routes: Routes, stop: CancellationTok
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(CONCURRENT_STREAMS)
         .http2_max_header_list_size(HEADERS_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_connection_age(CONNECTION_AGE)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
