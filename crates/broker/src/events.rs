@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::DirectGetErrorKind;
+use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
 use bytes::Bytes;
 use domain::{AcceptedEvent, EventId};
 use prost::Message as _;
@@ -34,14 +35,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub enum Publication {
     /// Stored by this call.
     New,
-    /// Stored before, with the same payload.
-    Duplicate,
-    /// Stored before under the same id, with another payload.
+    /// Stored before as this event, with the same payload.
+    Duplicate(EventId),
+    /// Stored before under the same key, with another payload.
     Conflict,
+    /// Stored before under the same key, and removed since.
+    Gone,
 }
 
 impl Broker {
-    /// Stores an event, once per event id within the duplicate window. It is
+    /// Stores an event, once per `key` within the duplicate window. It is
     /// durable when this returns. `budget` bounds all tries together.
     ///
     /// # Errors
@@ -50,14 +53,16 @@ impl Broker {
     pub async fn publish_event(
         &self,
         event: &AcceptedEvent,
+        key: Uuid,
         fingerprint: &[u8; 32],
         budget: Duration,
     ) -> Result<Publication, Error> {
         let deadline = Instant::now() + budget;
         let acceptance = Uuid::new_v4().simple().to_string();
         let fingerprint = hex(fingerprint);
+        let key = key.to_string();
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, event.id.to_string());
+        headers.insert(NATS_MESSAGE_ID, key.as_str());
         headers.insert(EVENT_ID, event.id.to_string());
         headers.insert(FINGERPRINT, fingerprint.as_str());
         headers.insert(ACCEPTANCE, acceptance.as_str());
@@ -68,15 +73,18 @@ impl Broker {
         if !ack.duplicate {
             return Ok(Publication::New);
         }
-        match self.stored_event(ack.sequence, deadline).await? {
-            // It left the stream, not the window: a repeat of something old.
-            None => Ok(Publication::Duplicate),
-            Some(stored) if stored.acceptance == acceptance => Ok(Publication::New),
-            Some(stored) if stored.id == event.id && stored.fingerprint == fingerprint => {
-                Ok(Publication::Duplicate)
-            }
-            Some(_) => Ok(Publication::Conflict),
+        let Some(stored) = self.stored_event(ack.sequence, deadline).await? else {
+            // It left the stream, not the window.
+            return Ok(Publication::Gone);
+        };
+        if stored.acceptance == acceptance {
+            return Ok(Publication::New);
         }
+        let same = stored.key == key && stored.fingerprint == fingerprint;
+        Ok(match stored.id {
+            Some(id) if same => Publication::Duplicate(id),
+            _ => Publication::Conflict,
+        })
     }
 
     /// The event that stands at this place of EVENTS, if it is still there.
@@ -212,7 +220,7 @@ impl Broker {
         deadline: Instant,
     ) -> Result<Option<Stored>, Error> {
         loop {
-            match timeout(TRY, self.message_at(sequence)).await {
+            match timeout(TRY, self.message_surely_at(sequence)).await {
                 Ok(Ok(message)) => return Ok(message.map(|message| Stored::new(&message.headers))),
                 Ok(Err(error)) if Instant::now() >= deadline => return Err(error),
                 Err(_) if Instant::now() >= deadline => {
@@ -225,10 +233,25 @@ impl Broker {
         }
     }
 
-    async fn message_at(
-        &self,
-        sequence: u64,
-    ) -> Result<Option<async_nats::jetstream::message::StreamMessage>, Error> {
+    /// A replica that answers may lack what was stored just now; the stream's
+    /// leader does not.
+    async fn message_surely_at(&self, sequence: u64) -> Result<Option<StreamMessage>, Error> {
+        if let Some(message) = self.message_at(sequence).await? {
+            return Ok(Some(message));
+        }
+        let stream = self
+            .jetstream
+            .get_stream_no_info(EVENTS)
+            .await
+            .map_err(Error::unavailable)?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    }
+
+    async fn message_at(&self, sequence: u64) -> Result<Option<StreamMessage>, Error> {
         let stream = self
             .jetstream
             .get_stream_no_info(EVENTS)
@@ -245,7 +268,8 @@ impl Broker {
 /// What is needed of a stored event to judge a repeat.
 #[derive(Debug)]
 struct Stored {
-    id: EventId,
+    id: Option<EventId>,
+    key: String,
     fingerprint: String,
     acceptance: String,
 }
@@ -259,9 +283,8 @@ impl Stored {
                 .unwrap_or_default()
         };
         Self {
-            id: text(EVENT_ID)
-                .parse()
-                .unwrap_or(EventId::from_uuid(Uuid::nil())),
+            id: text(EVENT_ID).parse().ok(),
+            key: text("Nats-Msg-Id"),
             fingerprint: text(FINGERPRINT),
             acceptance: text(ACCEPTANCE),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::problem::{Problem, Reason};
 use crate::{AccountId, EndpointId, EventId, EventType, JsonObject, Timestamp, TraceContext};
@@ -106,14 +107,20 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// The event's id: the same on every repeat if the publisher gave one, else
-    /// a fresh one on every call.
+    /// The event's id if it is accepted at `at`.
     #[must_use]
-    pub fn id(&self) -> EventId {
+    pub fn id(&self, at: Timestamp) -> EventId {
         match &self.publisher_id {
-            Some(id) => EventId::for_publisher_id(&self.account, id),
+            Some(id) => EventId::for_publisher_id(&self.account, id, at),
             None => EventId::new(),
         }
+    }
+
+    /// By which a repeat is found, if the publisher gave an id.
+    #[must_use]
+    pub fn key(&self) -> Option<Uuid> {
+        let id = self.publisher_id.as_ref();
+        id.map(|id| id.key(&self.account))
     }
 
     /// A digest of the payload, the same on every repeat, by which a repeat is
@@ -174,14 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_has_the_same_id_and_fingerprint() {
+    fn a_repeat_has_the_same_key_and_fingerprint() {
         let id = PublisherId::parse("order:1").unwrap();
         let first = NewEvent {
             publisher_id: Some(id),
             ..event()
         };
-        assert_eq!(first.id(), first.clone().id());
-        assert_ne!(event().id(), event().id());
+        assert!(first.key().is_some());
+        assert_eq!(first.key(), first.clone().key());
+        assert_eq!(event().key(), None);
+        let at = Timestamp::from_unix_millis(1);
+        assert_ne!(event().id(at), event().id(at));
         assert_eq!(event().fingerprint(), event().fingerprint());
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::{AccountId, PublisherId};
+use crate::{AccountId, PublisherId, Timestamp};
 
 /// UUIDv5 namespace of everything derived here. Never changes.
 pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_6a0e_51d4_4b0b_9f6e_2d3c_70a1_be55);
@@ -107,12 +107,20 @@ fn canonical_uuid(text: &str) -> Option<Uuid> {
 }
 
 impl EventId {
-    /// The id of the event that a publisher calls `id`: the same on every
-    /// repeat, another in every account.
+    /// The id of the event that a publisher calls `id`, accepted at `at`: the
+    /// instant, then bits of account and id, as UUIDv7. An event that is accepted
+    /// later under the same `id` has another; a repeat is not accepted, and is
+    /// answered with the id of the event that was.
     #[must_use]
-    pub fn for_publisher_id(account: &AccountId, id: &PublisherId) -> Self {
-        let name = format!("event\0{account}\0{id}");
-        Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    pub fn for_publisher_id(account: &AccountId, id: &PublisherId, at: Timestamp) -> Self {
+        let key = id.key(account);
+        let key = key.as_bytes();
+        let mut derived = [0; 10];
+        // The others hold UUIDv5's version and variant.
+        derived[..6].copy_from_slice(&key[..6]);
+        derived[6..].copy_from_slice(&key[12..]);
+        let millis = u64::try_from(at.unix_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &derived).into_uuid())
     }
 
     /// The id of the operational event that is raised as `id`: the same on
@@ -129,6 +137,16 @@ impl EventId {
     pub fn operational(event_type: &str, about: &[u8]) -> Self {
         let name = [b"operational\0", event_type.as_bytes(), b"\0", about].concat();
         Self(Uuid::new_v5(&NAMESPACE, &name))
+    }
+}
+
+impl PublisherId {
+    /// By which a repeat is found: the same on every call, another in every
+    /// account.
+    #[must_use]
+    pub fn key(&self, account: &AccountId) -> Uuid {
+        let name = format!("event\0{account}\0{self}");
+        Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 }
 
@@ -176,10 +194,31 @@ mod tests {
     }
 
     #[test]
+    fn a_publishers_id_leads_to_another_event_each_time_it_is_accepted() {
+        let account = |name| AccountId::parse(name).unwrap();
+        let order = PublisherId::parse("order-1").unwrap();
+        let id = |name, millis| {
+            let at = Timestamp::from_unix_millis(millis);
+            EventId::for_publisher_id(&account(name), &order, at)
+        };
+        assert_eq!(id("acme", 1), id("acme", 1));
+        assert!(id("acme", 1) < id("acme", 2), "ids sort by time");
+        assert_ne!(id("acme", 1), id("other", 1));
+    }
+
+    #[test]
     fn derived_ids_never_change() {
         let account = AccountId::parse("acme").unwrap();
-        let id = EventId::for_publisher_id(&account, &PublisherId::parse("order-1").unwrap());
-        assert_eq!(id.to_string(), "evt_8b8039b6-facf-523f-b401-834846d08242");
+        let order = PublisherId::parse("order-1").unwrap();
+        assert_eq!(
+            order.key(&account).to_string(),
+            "8b8039b6-facf-523f-b401-834846d08242"
+        );
+        let at = Timestamp::from_unix_millis(1_778_676_894_719);
+        assert_eq!(
+            EventId::for_publisher_id(&account, &order, at).to_string(),
+            "evt_019e2167-8bff-7b80-b9b6-facf46d08242"
+        );
         let endpoint = EndpointId::from_uuid(Uuid::from_u128(1));
         assert_eq!(
             EventId::for_raised(&account, Uuid::from_u128(3)).to_string(),

@@ -37,6 +37,26 @@ struct Audience {
     excluded: Option<EndpointId>,
 }
 
+/// What an event is called if it is stored now.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    id: EventId,
+    /// The same on every repeat.
+    key: Uuid,
+    at: Timestamp,
+}
+
+impl Named {
+    /// Its id is the same on every repeat.
+    fn by(id: EventId) -> Self {
+        Self {
+            id,
+            key: id.uuid(),
+            at: now(),
+        }
+    }
+}
+
 /// Who calls and in which trace. Read once per call; the token is judged again
 /// for each event, so that a revoked key ends a stream.
 #[derive(Debug, Clone)]
@@ -95,8 +115,12 @@ impl Acceptor {
         let identity = self.authenticate(caller).await?;
         let event = parse(request, &identity)?;
         self.check_registered(&event.event_type).await?;
+        let at = now();
+        let id = event.id(at);
+        let key = event.key().unwrap_or(id.uuid());
+        let new = Named { id, key, at };
         let everyone = Audience::default();
-        let (id, duplicate) = self.store(event.id(), &event, caller, everyone).await?;
+        let (id, duplicate) = self.store(new, &event, caller, everyone).await?;
         Ok(PublishEventResponse {
             id: id.to_string(),
             duplicate,
@@ -115,7 +139,8 @@ impl Acceptor {
             target: Some(target),
             ..Audience::default()
         };
-        let (id, _) = self.store(event.id(), &event, caller, audience).await?;
+        let new = Named::by(EventId::new());
+        let (id, _) = self.store(new, &event, caller, audience).await?;
         Ok(id)
     }
 
@@ -134,7 +159,7 @@ impl Acceptor {
             excluded: Some(about),
             ..Audience::default()
         };
-        match self.store(id, &event, caller, audience).await {
+        match self.store(Named::by(id), &event, caller, audience).await {
             Ok(_) => Ok(id),
             // Raised again in other words: the first ones hold.
             Err(problem) if problem.reason == Reason::IdempotencyConflict => Ok(id),
@@ -144,26 +169,20 @@ impl Acceptor {
 
     async fn store(
         &self,
-        id: EventId,
+        named: Named,
         event: &NewEvent,
         caller: &Caller,
         audience: Audience,
     ) -> Result<(EventId, bool), Problem> {
-        let accepted_at = now();
+        let Named { id, key, at } = named;
         let accepted = AcceptedEvent {
             id,
             account: event.account.clone(),
             event_type: event.event_type.clone(),
-            body: envelope::build(
-                id,
-                &event.event_type,
-                accepted_at,
-                event.live_mode,
-                &event.object,
-            ),
+            body: envelope::build(id, &event.event_type, at, event.live_mode, &event.object),
             tags: event.tags.clone(),
             live_mode: event.live_mode,
-            accepted_at,
+            accepted_at: at,
             trace: match &caller.trace {
                 Some(parent) => parent.child(rand::random()),
                 None => TraceContext::root(rand::random()),
@@ -174,16 +193,22 @@ impl Acceptor {
         let published = self
             .deps
             .broker
-            .publish_event(&accepted, &event.fingerprint(), BUDGET)
+            .publish_event(&accepted, key, &event.fingerprint(), BUDGET)
             .await;
         match published.map_err(|error| unavailable(&error))? {
             Publication::New => Ok((id, false)),
-            Publication::Duplicate => Ok((id, true)),
+            Publication::Duplicate(first) => Ok((first, true)),
             Publication::Conflict => Err(Problem::of_field(
                 Reason::IdempotencyConflict,
                 "id",
                 "another event was published under this id; use a new id for a new event, and the \
                  same payload for a repeat",
+            )),
+            Publication::Gone => Err(Problem::of_field(
+                Reason::IdempotencyConflict,
+                "id",
+                "the event that was published under this id is no longer kept; use a new id for \
+                 a new event",
             )),
         }
     }

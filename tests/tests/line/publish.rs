@@ -10,7 +10,7 @@ use harness::api;
 use harness::deployment::Deployment;
 use harness::receiver::Receiver;
 use harness::suite::Scenario;
-use harness::wait::throughout;
+use harness::wait::{eventually, throughout};
 use proto::v1::ingest_service_client::IngestServiceClient;
 use proto::v1::{PublishEventRequest, PublishEventsRequest, StreamEventsRequest};
 use serde_json::json;
@@ -23,6 +23,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         a_repeat_sends_nothing_and_another_payload_is_a_conflict,
+        an_id_is_free_again_after_the_window,
         the_idempotency_key_header_is_the_id,
         simultaneous_repeats_are_accepted_once,
         a_batch_answers_for_each_item,
@@ -113,6 +114,53 @@ async fn a_repeat_sends_nothing_and_another_payload_is_a_conflict(
         Ok(())
     })
     .await
+}
+
+/// Long before the dispatcher forgets what it has sent.
+async fn an_id_is_free_again_after_the_window(shared: Arc<Deployment>) -> Result<()> {
+    let mode = shared.mode();
+    drop(shared);
+    let deployment = Deployment::start(mode, &[("POSTRIDER_DUPLICATE_WINDOW", "1s")]).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    api.endpoint("window", &receiver.url("hook"), &["message.incoming"])
+        .await?;
+    let path = "/v1/accounts/window/events";
+    let mut published = Vec::new();
+    for n in [1, 2, 2] {
+        let body = json!({"type": "message.incoming", "object": {"n": n}, "id": "order-1"});
+        // A duplicate or a conflict until the window has passed.
+        let answer = eventually("it is accepted", LIMIT, || async {
+            let answer = api.post(202, path, &body).await?;
+            ensure!(answer["duplicate"] == false, "{answer}");
+            Ok(answer)
+        });
+        let id = answer.await?["id"].as_str().context("an id")?.to_owned();
+        let received = receiver
+            .wait_for("hook", published.len() + 1, LIMIT)
+            .await?;
+        let last = received.last().context("one more")?;
+        ensure!(last.header("webhook-id") == id, "{last:?}");
+        published.push((id, String::from_utf8(last.body.to_vec())?, n));
+    }
+    for (id, received, n) in &published {
+        let event = eventually("it is recorded", LIMIT, || async {
+            let event = api.get(&format!("{path}/{id}")).await?;
+            ensure!(event["deliveries"][0]["state"] == "succeeded", "{event}");
+            Ok(event)
+        });
+        let event = event.await?;
+        ensure!(event["body"] == *received, "{event}: {received}");
+        let body: serde_json::Value = serde_json::from_str(received)?;
+        ensure!(body["data"]["object"] == json!({"n": n}), "{received}");
+        ensure!(
+            event["deliveries"].as_array().map(Vec::len) == Some(1),
+            "{event}"
+        );
+    }
+    let ids: HashSet<&String> = published.iter().map(|(id, ..)| id).collect();
+    ensure!(ids.len() == 3, "{published:?}");
+    Ok(())
 }
 
 async fn the_idempotency_key_header_is_the_id(deployment: Arc<Deployment>) -> Result<()> {
@@ -305,7 +353,7 @@ async fn an_event_nobody_subscribes_to_is_recorded(deployment: Arc<Deployment>) 
     let answer = api.post(202, "/v1/accounts/nobody/events", &body).await?;
     let id = answer["id"].as_str().context("an id")?;
     let path = format!("/v1/accounts/nobody/events/{id}");
-    let event = harness::wait::eventually("it is recorded", LIMIT, || api.get(&path)).await?;
+    let event = eventually("it is recorded", LIMIT, || api.get(&path)).await?;
     ensure!(
         event["deliveries"] == json!([]) && event["not_sent"] == json!([]),
         "{event}"
