@@ -2,6 +2,7 @@
 //! JetStream before it answers.
 
 mod accept;
+mod batch;
 mod own_events;
 mod service;
 

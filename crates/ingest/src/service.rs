@@ -4,21 +4,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::{Problem, Reason};
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _};
 use proto::status::from_problem;
 use proto::v1::ingest_service_server::IngestService;
 use proto::v1::{
-    PublishError, PublishEventRequest, PublishEventResponse, PublishEventResult,
-    PublishEventsRequest, PublishEventsResponse, StreamEventsRequest, StreamEventsResponse,
+    PublishError, PublishEventRequest, PublishEventResponse, PublishEventsRequest,
+    PublishEventsResponse, StreamEventsRequest, StreamEventsResponse,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::accept::{Acceptor, Caller};
-
-/// Items of a batch.
-const MAX_BATCH: usize = 1_000;
+use crate::batch;
 
 /// Tells a caller how many events of its stream are in work at once.
 const WINDOW_HEADER: &str = "postrider-stream-window";
@@ -64,24 +62,9 @@ impl IngestService for Service {
             .await
             .map_err(|problem| from_problem(&problem))?;
         let events = request.into_inner().events;
-        check_batch(events.len()).map_err(|problem| from_problem(&problem))?;
-        let results = stream::iter(events)
-            .map(|event| async {
-                match self.acceptor.accept(&caller, event).await {
-                    Ok(PublishEventResponse { id, duplicate }) => PublishEventResult {
-                        id,
-                        duplicate,
-                        error: None,
-                    },
-                    Err(problem) => PublishEventResult {
-                        error: Some(PublishError::from(&problem)),
-                        ..PublishEventResult::default()
-                    },
-                }
-            })
-            .buffered(self.window)
-            .collect()
-            .await;
+        let results = batch::accept(&self.acceptor, &caller, events, self.window)
+            .await
+            .map_err(|problem| from_problem(&problem))?;
         Ok(Response::new(PublishEventsResponse { results }))
     }
 
@@ -140,25 +123,5 @@ async fn ack(
             error: Some(PublishError::from(&problem)),
             ..StreamEventsResponse::default()
         },
-    }
-}
-
-fn check_batch(items: usize) -> Result<(), Problem> {
-    if (1..=MAX_BATCH).contains(&items) {
-        return Ok(());
-    }
-    let message = format!("send 1 to {MAX_BATCH} events, not {items}");
-    Err(Problem::of_field(Reason::FieldInvalid, "events", message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_has_one_to_a_thousand_events() {
-        for (items, good) in [(0, false), (1, true), (1_000, true), (1_001, false)] {
-            assert_eq!(check_batch(items).is_ok(), good, "{items}");
-        }
     }
 }

@@ -122,6 +122,23 @@ impl From<&Problem> for v1::PublishError {
     }
 }
 
+/// What an item's error said, the other way round.
+impl From<v1::PublishError> for Problem {
+    fn from(error: v1::PublishError) -> Self {
+        let seconds = u64::from(error.retry_after_seconds);
+        Self {
+            reason: Reason::from_code(&error.code).unwrap_or(Reason::Internal),
+            detail: error.message,
+            fields: error
+                .errors
+                .into_iter()
+                .map(|field| FieldViolation::new(&field.field, field.message))
+                .collect(),
+            retry_after: (seconds > 0).then(|| Duration::from_secs(seconds)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +151,7 @@ mod tests {
             let status = from_problem(&problem);
             assert_eq!(status.code(), code(*reason));
             assert_eq!(to_problem(&status, Reason::Internal), problem);
+            assert_eq!(Problem::from(v1::PublishError::from(&problem)), problem);
         }
     }
 

@@ -28,6 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         simultaneous_repeats_are_accepted_once,
         a_batch_answers_for_each_item,
         a_rest_batch_answers_for_each_item,
+        a_batch_decides_about_one_id_in_its_order,
         a_stream_acks_each_event,
         a_stream_of_tiny_events_outlives_a_slow_reader_of_acks,
         an_event_nobody_subscribes_to_is_recorded,
@@ -234,6 +235,47 @@ async fn a_batch_answers_for_each_item(deployment: Arc<Deployment>) -> Result<()
     Ok(())
 }
 
+async fn a_batch_decides_about_one_id_in_its_order(deployment: Arc<Deployment>) -> Result<()> {
+    let api = deployment.api();
+    let mut client = api::ingest(&deployment.grpc("ingest"), api.key()).await?;
+    let item = |id: &str, object: &str| PublishEventRequest {
+        id: id.to_owned(),
+        ..event("ordered-batch", object)
+    };
+    for round in 0..20 {
+        let id = format!("order-{round}");
+        let events = vec![
+            item(&id, r#"{"n":1}"#),
+            item(&id, r#"{"n":1}"#),
+            item(&id, r#"{"n":2}"#),
+            item("", "{}"),
+            item(&id, r#"{"n":1}"#),
+        ];
+        let batch = PublishEventsRequest { events };
+        let results = client.publish_events(batch).await?.into_inner().results;
+        let decided: Vec<(bool, &str)> = results
+            .iter()
+            .map(|one| {
+                let code = one.error.as_ref().map_or("", |error| error.code.as_str());
+                (one.duplicate, code)
+            })
+            .collect();
+        let expected = [
+            (false, ""),
+            (true, ""),
+            (false, "IDEMPOTENCY_CONFLICT"),
+            (false, ""),
+            (true, ""),
+        ];
+        ensure!(decided == expected, "{results:?}");
+        ensure!(
+            results[0].id == results[1].id && results[0].id == results[4].id,
+            "{results:?}"
+        );
+    }
+    Ok(())
+}
+
 async fn a_rest_batch_answers_for_each_item(deployment: Arc<Deployment>) -> Result<()> {
     let api = deployment.api();
     let path = "/v1/accounts/rest-batch/events/batch";
@@ -246,9 +288,8 @@ async fn a_rest_batch_answers_for_each_item(deployment: Arc<Deployment>) -> Resu
     let answer = api.post(200, path, &events).await?;
     let results = answer["results"].as_array().context("results")?;
     ensure!(results.len() == 4, "{answer}");
-    let accepted = [&results[0]["duplicate"], &results[3]["duplicate"]];
     ensure!(
-        accepted.iter().filter(|one| **one == false).count() == 1,
+        results[0]["duplicate"] == false && results[3]["duplicate"] == true,
         "{answer}"
     );
     ensure!(results[0]["id"] == results[3]["id"], "{answer}");

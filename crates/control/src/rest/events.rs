@@ -6,9 +6,11 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use domain::key::Need;
 use domain::{AccountId, Problem, Reason};
-use futures::future::join_all;
 use proto::status::to_problem;
-use proto::v1::{GetEventRequest, ListEventsRequest, PublishEventRequest, ResendEventRequest};
+use proto::v1::{
+    GetEventRequest, ListEventsRequest, PublishEventRequest, PublishEventsRequest,
+    ResendEventRequest,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tonic::Request;
@@ -70,7 +72,8 @@ pub(super) async fn publish(
 
 /// Publishes up to 1,000 events
 ///
-/// Each succeeds or fails by itself; at most 8 MiB together.
+/// Each succeeds or fails by itself; at most 8 MiB together. Events of one `id`
+/// are decided in their order.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events/batch", tag = "events",
     operation_id = "publishEvents", request_body = PublishEvents,
     responses((status = 200, description = "A result for each.", body = PublishedBatch)))]
@@ -88,22 +91,67 @@ pub(super) async fn publish_batch(
         let message = format!("send 1 to {MAX_BATCH} events, not {}", events.len());
         return Err(invalid("events", message).into());
     }
-    let results = events.iter().map(async |raw| {
+    let mut refused: Vec<Option<Problem>> = Vec::with_capacity(events.len());
+    let mut accepted = Vec::with_capacity(events.len());
+    for raw in &events {
         let request =
             Fields::parse(raw.get().as_bytes()).and_then(|fields| event(&scope.account, fields));
-        let published = match request {
-            Ok(request) => send(&control, request, &headers).await,
-            Err(problem) => Err(problem),
-        };
-        match published {
+        match request {
+            Ok(request) => {
+                accepted.push(request);
+                refused.push(None);
+            }
+            Err(problem) => refused.push(Some(problem)),
+        }
+    }
+    let mut sent = send_batch(&control, accepted, &headers).await.into_iter();
+    let results = refused.into_iter().map(|refused| {
+        let result = refused.map_or_else(|| sent.next().unwrap_or_else(no_answer), Err);
+        match result {
             Ok(published) => PublishResult::Published(published),
             Err(problem) => PublishResult::Refused {
                 error: problem.into(),
             },
         }
     });
-    let results = join_all(results).await;
+    let results = results.collect();
     Ok(Json(PublishedBatch { results }))
+}
+
+/// Publishes events in one call; a result for each, in their order.
+async fn send_batch(
+    control: &Control,
+    events: Vec<PublishEventRequest>,
+    headers: &HeaderMap,
+) -> Vec<Result<Published, Problem>> {
+    let count = events.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let request = traced(PublishEventsRequest { events }, headers);
+    match control.ingest().publish_events(request).await {
+        Ok(answer) => {
+            let results = answer.into_inner().results.into_iter();
+            results
+                .map(|result| match result.error {
+                    Some(error) => Err(error.into()),
+                    None => Ok(Published {
+                        id: result.id,
+                        duplicate: result.duplicate,
+                    }),
+                })
+                .collect()
+        }
+        Err(status) => {
+            let problem = to_problem(&status, Reason::IngestUnavailable);
+            (0..count).map(|_| Err(problem.clone())).collect()
+        }
+    }
+}
+
+fn no_answer() -> Result<Published, Problem> {
+    let detail = "ingest did not answer for this event; repeat it with the same id";
+    Err(Problem::new(Reason::IngestUnavailable, detail))
 }
 
 fn event(account: &AccountId, mut fields: Fields) -> Result<PublishEventRequest, Problem> {
@@ -163,13 +211,7 @@ async fn send(
     event: PublishEventRequest,
     headers: &HeaderMap,
 ) -> Result<Published, Problem> {
-    let mut request = Request::new(event);
-    for name in ["traceparent", "tracestate"] {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(value) = value.and_then(|value| AsciiMetadataValue::try_from(value).ok()) {
-            request.metadata_mut().insert(name, value);
-        }
-    }
+    let request = traced(event, headers);
     let published = control.ingest().publish_event(request).await;
     let published = published.map_err(|status| to_problem(&status, Reason::IngestUnavailable))?;
     let published = published.into_inner();
@@ -177,6 +219,18 @@ async fn send(
         id: published.id,
         duplicate: published.duplicate,
     })
+}
+
+/// A call in the trace of the one that led to it.
+fn traced<T>(message: T, headers: &HeaderMap) -> Request<T> {
+    let mut request = Request::new(message);
+    for name in ["traceparent", "tracestate"] {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(value) = value.and_then(|value| AsciiMetadataValue::try_from(value).ok()) {
+            request.metadata_mut().insert(name, value);
+        }
+    }
+    request
 }
 
 /// Lists the events
