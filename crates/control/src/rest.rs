@@ -4,6 +4,7 @@
 mod attempts;
 mod bodies;
 mod document;
+mod drain;
 mod endpoints;
 mod event_types;
 mod events;
@@ -43,6 +44,7 @@ pub(crate) fn router(control: Control) -> Router {
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(from_fn(secure))
+        .layer(from_fn(drain::read_the_rest))
         .layer(CatchPanicLayer::custom(panicked));
     router
         .route("/openapi.json", get(async move || document.clone()))

@@ -1,11 +1,11 @@
 //! `IngestService`.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::{Problem, Reason};
-use futures::{Stream, StreamExt as _};
-use proto::status::from_problem;
+use futures::{Stream, StreamExt as _, stream};
+use proto::status::{from_problem, unread};
 use proto::v1::ingest_service_server::IngestService;
 use proto::v1::{
     PublishError, PublishEventRequest, PublishEventResponse, PublishEventsRequest,
@@ -81,20 +81,31 @@ impl IngestService for Service {
             .await
             .map_err(|problem| from_problem(&problem))?;
         let acceptor = Arc::clone(&self.acceptor);
+        let broken = Arc::new(OnceLock::new());
+        let noted = Arc::clone(&broken);
         let acks = request
             .into_inner()
             .take_until(self.stop.clone().cancelled_owned())
-            // The caller has gone: there is nobody to tell what went wrong.
-            .take_while(|event| std::future::ready(event.is_ok()))
-            .filter_map(|event| std::future::ready(event.ok()))
+            // What came before it is acked first.
+            .scan((), move |(), event| {
+                std::future::ready(event.map_err(|status| noted.set(status)).ok())
+            })
             .map(move |event| ack(Arc::clone(&acceptor), caller.clone(), event))
             .buffer_unordered(self.window)
-            .map(Ok);
+            .map(Ok)
+            .chain(stream::once(async move { end(&broken) }).filter_map(std::future::ready));
         let mut response = Response::new(Box::pin(acks) as Self::StreamEventsStream);
         let window = MetadataValue::from(u64::try_from(self.window).unwrap_or(u64::MAX));
         response.metadata_mut().insert(WINDOW_HEADER, window);
         Ok(response)
     }
+}
+
+/// How a stream ends whose caller has sent what cannot be read; `None` if the
+/// caller has ended it.
+fn end(broken: &OnceLock<Status>) -> Option<Result<StreamEventsResponse, Status>> {
+    let status = broken.get()?;
+    Some(Err(unread(status).unwrap_or_else(|| status.clone())))
 }
 
 async fn ack(

@@ -13,6 +13,7 @@ mod gate;
 mod parts;
 mod readiness;
 mod servers;
+mod unread;
 
 use std::time::Duration;
 

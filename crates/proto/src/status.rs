@@ -88,6 +88,26 @@ pub fn to_problem(status: &Status, unavailable: Reason) -> Problem {
     problem
 }
 
+/// What a call is refused with whose message never reached a role: the library
+/// says `OUT_OF_RANGE` of one that is too large and `INTERNAL` of one that is
+/// not protobuf. `None` if that is not what `status` says.
+#[must_use]
+pub fn unread(status: &Status) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    let (reason, advice) = match status.code() {
+        Code::OutOfRange => (Reason::RequestTooLarge, "send less at once"),
+        Code::Internal => (
+            Reason::RequestMalformed,
+            "send what the .proto file describes",
+        ),
+        _ => return None,
+    };
+    let detail = format!("the message cannot be read, {advice}: {}", status.message());
+    Some(from_problem(&Problem::new(reason, detail)))
+}
+
 fn foreign(status: &Status, unavailable: Reason) -> Problem {
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
@@ -153,6 +173,24 @@ mod tests {
             assert_eq!(to_problem(&status, Reason::Internal), problem);
             assert_eq!(Problem::from(v1::PublishError::from(&problem)), problem);
         }
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_the_callers_fault() {
+        for (status, code) in [
+            (Status::out_of_range("too large"), "REQUEST_TOO_LARGE"),
+            (Status::internal("no protobuf"), "REQUEST_MALFORMED"),
+        ] {
+            let said = unread(&status).map(|status| {
+                let details = status.get_error_details();
+                let reason = details.error_info().map(|info| info.reason.clone());
+                (status.code(), reason)
+            });
+            assert_eq!(said, Some((Code::InvalidArgument, Some(code.to_owned()))));
+        }
+        let ours = from_problem(&Problem::new(Reason::Internal, "a fault"));
+        assert!(unread(&ours).is_none());
+        assert!(unread(&Status::unavailable("away")).is_none());
     }
 
     #[test]

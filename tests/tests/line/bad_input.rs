@@ -31,6 +31,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         bad_input_is_explained_and_not_stored,
         plain_http_and_loopback_are_refused_unless_allowed,
+        bodies::a_refusal_reaches_who_sends_everything_first,
     ]
 }
 

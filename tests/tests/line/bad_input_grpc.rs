@@ -41,6 +41,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         bad_input_over_grpc_is_explained_and_not_stored,
         a_bad_item_of_a_batch_is_explained_like_a_call,
         frames::what_is_no_message_is_refused,
+        frames::a_stream_ends_with_what_could_not_be_read,
     ]
 }
 

@@ -184,12 +184,18 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Body<MAX> {
                 return Err(Problem::new(Reason::MediaTypeUnsupported, detail).into());
             }
         }
+        let too_large = || {
+            let detail = format!("the body may have {MAX} bytes; send less at once");
+            Problem::new(Reason::RequestTooLarge, detail)
+        };
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > MAX as u64) {
+            return Err(too_large().into());
+        }
         match Limited::new(request.into_body(), MAX).collect().await {
             Ok(body) => Ok(Self(body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let detail = format!("the body may have {MAX} bytes; send less at once");
-                Err(Problem::new(Reason::RequestTooLarge, detail).into())
-            }
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
             Err(_) => {
                 let detail = "the body did not arrive whole; send it again";
                 Err(Problem::new(Reason::RequestMalformed, detail).into())

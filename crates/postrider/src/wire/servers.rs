@@ -16,6 +16,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{debug, warn};
 
 use super::gate::Gate;
+use super::unread::explained;
 use crate::roles::Role;
 
 /// Finds peers that vanished without a word.
@@ -69,7 +70,7 @@ impl Servers {
         };
         if let Some((listener, routes)) = grpc {
             let routes = with_common_services(routes, roles, health.clone())?;
-            let routes = gate.clone().before_grpc(routes);
+            let routes = gate.clone().before_grpc(explained(routes));
             let stop = servers.grpc.stop.clone();
             servers.grpc.task.spawn(serve_grpc(listener, routes, stop));
         }

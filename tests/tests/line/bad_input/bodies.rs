@@ -1,7 +1,15 @@
 //! Bodies that are not JSON, or far too much of it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use harness::deployment::Deployment;
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::world::World;
 use super::{Case, case};
@@ -237,4 +245,34 @@ fn large(world: &World) -> Vec<Case> {
             "",
         ),
     ]
+}
+
+/// As many clients do: nothing is read before the whole body is sent.
+pub(super) async fn a_refusal_reaches_who_sends_everything_first(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    let http = deployment.http();
+    let address = http.strip_prefix("http://").context("an address")?;
+    let body = vec![b' '; 20 << 20];
+    for (key, status) in [(deployment.api().key(), 413), ("no key", 401)] {
+        let head = format!(
+            "POST /v1/accounts/acme/events HTTP/1.1\r\nhost: {address}\r\n\
+             authorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let exchange = async {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&body).await.context("sending the body")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            anyhow::Ok(answer)
+        };
+        let answer = timeout(Duration::from_secs(20), exchange).await??;
+        let line = format!("HTTP/1.1 {status} ");
+        ensure!(answer.starts_with(&line), "{answer}");
+        ensure!(answer.contains("application/problem+json"), "{answer}");
+    }
+    Ok(())
 }
