@@ -91,7 +91,8 @@ fn check(text: &str, policy: &Policy) -> Result<Url, &'static str> {
         "http" => return Err("use https; plain http is not allowed here"),
         _ => return Err("use a URL that begins with https://"),
     }
-    // The parser takes `https:example.com` and `https:///example.com` too.
+    // The parser takes `https:example.com`, `https:/example.com//x` and
+    // `https:///example.com` too.
     if authority(text).is_empty() {
         return Err(relative);
     }
@@ -115,9 +116,13 @@ fn check(text: &str, policy: &Policy) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// What stands between `//` and the path in the raw text.
+/// What stands between `scheme://` and the path in the raw text; empty if it
+/// does not begin so.
 fn authority(text: &str) -> &str {
-    let rest = text.split_once("//").map_or("", |(_, rest)| rest);
+    let rest = text
+        .split_once(':')
+        .and_then(|(_, rest)| rest.strip_prefix("//"))
+        .unwrap_or_default();
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
@@ -241,6 +246,9 @@ mod tests {
             "https:example.com",
             "https:@example.com",
             "https:/example.com",
+            "https:example.com//x",
+            "https:/example.com//x",
+            "https:@example.com//x",
             "https:///example.com",
             "https://%31%32%37.0.0.1",
             "https://127%2e0.0.1",
