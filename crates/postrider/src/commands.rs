@@ -140,7 +140,7 @@ fn check(loaded: &Loaded, target: Target) -> Result<()> {
     }
     let warnings = loaded.warnings(target.roles(), standalone);
     for warning in &warnings {
-        print(&format!("warning: {}: {}", warning.setting, warning.text))?;
+        print(&format!("warning: {}: {}", warning.about, warning.text))?;
     }
     match warnings.len() {
         0 => print("the configuration is good"),

@@ -106,7 +106,7 @@ async fn until_signalled(work: impl AsyncFnOnce(CancellationToken) -> Result<()>
 fn announce(name: &str, loaded: &Loaded, roles: &[Role], standalone: bool) {
     info!(version = env!("CARGO_PKG_VERSION"), "starting {name}");
     for warning in loaded.warnings(roles, standalone) {
-        warn!(setting = warning.setting.key(), "{}", warning.text);
+        warn!(setting = warning.about, "{}", warning.text);
     }
 }
 

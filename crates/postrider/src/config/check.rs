@@ -14,7 +14,8 @@ use crate::roles::Role;
 /// Something that works and that its operator should know about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Warning {
-    pub(crate) setting: Setting,
+    /// A setting's key, or the name of a variable that is none.
+    pub(crate) about: String,
     /// What is so, what follows from it, what to do.
     pub(crate) text: String,
 }
@@ -27,7 +28,11 @@ const OTHER_VARIABLES: &[&str] = &[
     "POSTRIDER_KEY_FILE",
     "POSTRIDER_ACCOUNT",
     "POSTRIDER_BIN",
+    "POSTRIDER_CACHE",
 ];
+
+/// For so long the README lets publishers repeat a call that got no answer.
+const REPEATS: Duration = Duration::from_secs(15 * 60);
 
 /// All warnings for a process that runs `roles`.
 pub(crate) fn warnings(
@@ -57,6 +62,16 @@ pub(crate) fn warnings(
             ),
         );
     }
+    if config.duplicate_window < REPEATS {
+        add(
+            &mut found,
+            Setting::DuplicateWindow,
+            format!(
+                "publishers are told to repeat for {REPEATS:?}: a repeat that comes later than this \
+                 window is accepted as another event and sent again"
+            ),
+        );
+    }
     if config.duplicate_window > Duration::from_secs(2 * 3_600) {
         add(
             &mut found,
@@ -71,7 +86,7 @@ pub(crate) fn warnings(
 
 fn add(found: &mut Vec<Warning>, setting: Setting, text: impl Into<String>) {
     found.push(Warning {
-        setting,
+        about: setting.key().to_owned(),
         text: text.into(),
     });
 }
@@ -190,33 +205,39 @@ fn set_by_standalone(values: &Values, found: &mut Vec<Warning>) {
     }
 }
 
-/// Variables that look like a setting with a slip of the pen. Others are left
-/// alone: Kubernetes adds its own beginning with the names of services.
+/// Variables that look like settings and are none.
 fn misspelt(environment: &Environment, found: &mut Vec<Warning>) {
     let mut known: Vec<String> = Setting::ALL.iter().map(|one| one.variable()).collect();
     known.extend(Setting::ALL.iter().filter_map(|one| one.file_variable()));
     for name in environment
         .keys()
-        .filter(|name| name.starts_with("POSTRIDER_"))
+        .filter(|name| name.starts_with("POSTRIDER_") && !is_of_a_service(name))
     {
         if known.contains(name) || OTHER_VARIABLES.contains(&name.as_str()) {
             continue;
         }
-        let Some(meant) = nearest(name, known.iter().map(String::as_str)) else {
-            continue;
+        let advice = match nearest(name, known.iter().map(String::as_str)) {
+            Some(meant) => format!("was {meant} meant?"),
+            None => "`postrider config show` lists all settings".to_owned(),
         };
-        let key = meant
-            .trim_start_matches("POSTRIDER_")
-            .trim_end_matches("_FILE");
-        let setting = Setting::from_key(&key.to_ascii_lowercase());
-        if let Some(setting) = setting {
-            add(
-                found,
-                setting,
-                format!("the variable {name} is not read: was {meant} meant?"),
-            );
-        }
+        found.push(Warning {
+            about: name.clone(),
+            text: format!("no variable of this name is read: {advice}"),
+        });
     }
+}
+
+/// Whether Kubernetes set it, in the name of a service: e.g.
+/// `POSTRIDER_INGEST_SERVICE_HOST`, `POSTRIDER_PORT_8080_TCP_ADDR`.
+fn is_of_a_service(name: &str) -> bool {
+    let port = name.split_once("_PORT").map(|(_, rest)| rest);
+    let numbered = |rest: &str| {
+        rest.strip_prefix('_')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || port.is_some_and(|rest| rest.is_empty() || numbered(rest))
 }
 
 #[cfg(test)]
@@ -224,7 +245,7 @@ fn misspelt(environment: &Environment, found: &mut Vec<Warning>) {
 mod tests {
     use super::*;
 
-    fn about(pairs: &[(&str, &str)], roles: &[Role], standalone: bool) -> Vec<Setting> {
+    fn about(pairs: &[(&str, &str)], roles: &[Role], standalone: bool) -> Vec<String> {
         let environment: Environment = pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -232,30 +253,42 @@ mod tests {
         let values = Values::merge(&[], &environment, None).unwrap();
         let config = Config::parse(&values).unwrap();
         let found = warnings(&config, &values, &environment, roles, standalone);
-        found.into_iter().map(|warning| warning.setting).collect()
+        found.into_iter().map(|warning| warning.about).collect()
     }
 
     #[test]
     fn the_defaults_of_standalone_raise_no_warning() {
-        assert_eq!(about(&[], Role::ALL, true), []);
+        assert_eq!(about(&[], Role::ALL, true), [""; 0]);
     }
 
     #[test]
     fn warns_of_what_is_probably_not_meant() {
-        let cases: &[(&str, &str, Setting)] = &[
-            ("POSTRIDER_ADMIN_ADDR", "0.0.0.0:9090", Setting::AdminAddr),
-            ("POSTRIDER_SHUTDOWN_GRACE", "5s", Setting::ShutdownGrace),
-            ("POSTRIDER_EGRESS_ALLOW", "0.0.0.0/0", Setting::EgressAllow),
-            ("POSTRIDER_NATS_SYNC", "1s", Setting::NatsSync),
-            ("POSTRIDER_NATS_URL", "nats://elsewhere", Setting::NatsUrl),
-            ("POSTRIDER_RETRY_SHEDULE", "1s", Setting::RetrySchedule),
+        let cases: &[(&str, &str, &str)] = &[
+            ("POSTRIDER_ADMIN_ADDR", "0.0.0.0:9090", "admin_addr"),
+            ("POSTRIDER_SHUTDOWN_GRACE", "5s", "shutdown_grace"),
+            ("POSTRIDER_EGRESS_ALLOW", "0.0.0.0/0", "egress_allow"),
+            ("POSTRIDER_NATS_SYNC", "1s", "nats_sync"),
+            ("POSTRIDER_NATS_URL", "nats://elsewhere", "nats_url"),
+            ("POSTRIDER_DUPLICATE_WINDOW", "10min", "duplicate_window"),
+            ("POSTRIDER_DUPLICATE_WINDOW", "3h", "duplicate_window"),
+            ("POSTRIDER_RETRY_SHEDULE", "1s", "POSTRIDER_RETRY_SHEDULE"),
+            ("POSTRIDER_TYPO", "1", "POSTRIDER_TYPO"),
         ];
-        for (name, value, setting) in cases {
-            assert_eq!(
-                about(&[(name, value)], Role::ALL, true),
-                [*setting],
-                "{name}"
-            );
+        for (name, value, subject) in cases {
+            let warned = about(&[(name, value)], Role::ALL, true);
+            assert_eq!(warned, [*subject], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_services_is_left_alone() {
+        for name in [
+            "POSTRIDER_SERVICE_HOST",
+            "POSTRIDER_INGEST_SERVICE_PORT_GRPC",
+            "POSTRIDER_INGEST_PORT",
+            "POSTRIDER_PORT_8080_TCP_ADDR",
+        ] {
+            assert_eq!(about(&[(name, "1")], Role::ALL, true), [""; 0], "{name}");
         }
     }
 }
