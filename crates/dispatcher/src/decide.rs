@@ -41,7 +41,8 @@ pub(crate) fn admit<'a>(
     Ok(endpoint)
 }
 
-/// When to try again; `None` if it succeeded, or that was the last attempt.
+/// When to try again; `None` if it succeeded, the endpoint is gone, or that was
+/// the last attempt.
 /// `jitter` is a random number from 0 to 1.
 pub(crate) fn next_attempt_at(
     schedule: &Schedule,
@@ -51,6 +52,10 @@ pub(crate) fn next_attempt_at(
     jitter: f64,
 ) -> Option<Timestamp> {
     exchange.failure.as_ref()?;
+    // Not to be sent to again, however long it takes until it is disabled.
+    if is_gone(exchange) {
+        return None;
+    }
     let asked = exchange
         .answer
         .as_ref()
@@ -127,6 +132,7 @@ mod tests {
         assert_eq!(wait(302, None, 2), Some(30));
         assert_eq!(wait(500, None, 3), None);
         assert_eq!(wait(204, None, 1), None);
+        assert_eq!(wait(410, None, 1), None);
     }
 
     #[test]

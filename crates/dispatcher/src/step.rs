@@ -106,7 +106,7 @@ mod tests {
             duration: Duration::from_millis(2),
             url: "https://example.com".to_owned(),
             request_headers: vec![("a".to_owned(), Bytes::new())],
-            response_status: Some(410),
+            response_status: Some(500),
             response_headers: vec![("b".to_owned(), Bytes::new())],
             response_body: Bytes::from_static(b"gone"),
             response_truncated: false,
@@ -141,7 +141,7 @@ mod tests {
             panic!("it was an attempt")
         };
         assert!(attempt.response_body.is_empty() && attempt.response_truncated);
-        assert_eq!(attempt.response_status, Some(410));
+        assert_eq!(attempt.response_status, Some(500));
         assert_eq!(
             attempt.next_attempt_at,
             Some(Timestamp::from_unix_millis(3))

@@ -65,6 +65,14 @@ pub struct Attempt {
     pub trace: TraceContext,
 }
 
+impl Attempt {
+    /// Whether the endpoint said that it is gone for good: it answered 410.
+    #[must_use]
+    pub fn says_gone(&self) -> bool {
+        self.response_status == Some(410)
+    }
+}
+
 /// How a delivery moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -94,6 +102,8 @@ impl Outcome {
             Self::Deferred { .. } => DeliveryState::Pending,
             Self::Attempt(attempt) if attempt.failure.is_none() => DeliveryState::Succeeded,
             Self::Attempt(attempt) if attempt.next_attempt_at.is_some() => DeliveryState::Pending,
+            // It disables the endpoint.
+            Self::Attempt(attempt) if attempt.says_gone() => DeliveryState::Cancelled,
             Self::Attempt(_) => DeliveryState::Failed,
         }
     }

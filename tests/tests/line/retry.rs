@@ -292,10 +292,21 @@ async fn gone_disables_the_endpoint_and_cancels_its_deliveries(
         let shown = api
             .get(&format!("/v1/accounts/{account}/events/{event}"))
             .await?;
-        ensure!(shown["deliveries"][0]["state"] == "cancelled", "{shown}");
+        let delivery = &shown["deliveries"][0];
+        ensure!(delivery["state"] == "cancelled", "{shown}");
+        ensure!(delivery["reason"] == "endpoint_disabled", "{shown}");
+        ensure!(delivery["next_attempt_at"].is_null(), "{shown}");
         Ok(())
     })
     .await?;
+    let attempts = api.attempts(account, &endpoint).await?;
+    let id = attempts[0]["id"].as_str().context("an id")?;
+    let attempt = api
+        .get(&format!("/v1/accounts/{account}/attempts/{id}"))
+        .await?;
+    ensure!(attempt["response_status"] == 410, "{attempt}");
+    ensure!(attempt["delivery_state"] == "cancelled", "{attempt}");
+    ensure!(attempt["next_attempt_at"].is_null(), "{attempt}");
     // Also when it is active again before the retry was due.
     api.post(200, &format!("{path}/enable"), &Value::Null)
         .await?;

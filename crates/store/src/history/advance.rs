@@ -73,7 +73,8 @@ impl Standing {
                 after.reason = match state {
                     DeliveryState::Pending => RETRYING,
                     DeliveryState::Failed => EXHAUSTED,
-                    DeliveryState::Succeeded | DeliveryState::Cancelled => "",
+                    DeliveryState::Cancelled => DISABLED,
+                    DeliveryState::Succeeded => "",
                 };
             }
             Outcome::Ended { reason, .. } => {
@@ -215,6 +216,19 @@ mod tests {
         );
         let late = NEW.after(2, &made).after(2, &deferred);
         assert_eq!(late, NEW.after(2, &made));
+    }
+
+    #[test]
+    fn a_410_cancels_its_delivery() {
+        let Outcome::Attempt(mut gone) = attempt(true, None) else {
+            panic!("it is an attempt")
+        };
+        gone.response_status = Some(410);
+        let end = NEW.after(1, &Outcome::Attempt(gone));
+        assert_eq!(
+            (end.state, end.reason, end.next_attempt_at),
+            (DeliveryState::Cancelled, "endpoint_disabled", None)
+        );
     }
 
     #[test]

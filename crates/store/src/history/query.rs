@@ -164,8 +164,9 @@ impl History {
             .await?;
             let detail: Option<DetailColumns> = sqlx::query_as(
                 "SELECT a.url, a.request_headers, a.response_headers, a.response_body, \
-                 a.response_truncated, a.failure_message, a.next_attempt_at, a.trace_id, \
-                 COALESCE(d.state, 'pending') AS delivery_state, e.body AS request_body, e.tags \
+                 a.response_truncated, a.failure_message, a.trace_id, \
+                 CASE WHEN d.state = 'pending' AND d.last_number = a.number \
+                 THEN d.next_attempt_at END AS next_attempt_at, COALESCE(d.state, 'pending') AS delivery_state, e.body AS request_body, e.tags \
                  FROM attempts AS a LEFT JOIN deliveries AS d \
                  ON d.event_id = a.event_id AND d.id = a.delivery_id \
                  LEFT JOIN events AS e ON e.id = a.event_id WHERE a.id = $1",
