@@ -41,6 +41,15 @@ impl Shared {
         let source = source
             .map_err(|error| database(&error))?
             .ok_or_else(event_not_found)?;
+        if source.test && !source.test_of_endpoint {
+            let message = "this is a test event of another endpoint; send this one a test event \
+                           of its own";
+            return Err(Problem::of_field(
+                Reason::FieldInvalid,
+                "endpoint_id",
+                message,
+            ));
+        }
         let again = Again {
             account,
             event,
@@ -91,7 +100,13 @@ impl Again<'_> {
             return Ok(id);
         }
         let id = DeliveryId::new();
-        let new = delivery(id, Cause::Resend, 1, self.endpoint.generation);
+        // A test stays one: outside stats and health.
+        let cause = if self.source.test {
+            Cause::Test
+        } else {
+            Cause::Resend
+        };
+        let new = delivery(id, cause, 1, self.endpoint.generation);
         let plan = Plan {
             event_id: self.event,
             account: self.account.clone(),
@@ -101,7 +116,7 @@ impl Again<'_> {
             deliveries: vec![PlannedDelivery {
                 id,
                 endpoint_id: self.endpoint.id,
-                cause: Cause::Resend,
+                cause,
                 endpoint_generation: self.endpoint.generation,
             }],
             not_sent: Vec::new(),

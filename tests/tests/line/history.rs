@@ -18,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         stats_count_deliveries_in_a_range,
         a_resend_is_a_new_delivery_with_the_same_id,
         a_resend_brings_a_waiting_retry_forward,
+        a_test_event_stays_a_test_when_it_is_sent_again,
         an_unreachable_endpoint_says_why,
     ]
 }
@@ -207,6 +208,48 @@ async fn a_resend_is_a_new_delivery_with_the_same_id(deployment: Arc<Deployment>
     let path = format!("/v1/accounts/{account}/events/{unknown}/resend");
     api.post(404, &path, &json!({"endpoint_id": endpoint}))
         .await?;
+    Ok(())
+}
+
+async fn a_test_event_stays_a_test_when_it_is_sent_again(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "resent-tests";
+    let (url, other) = (receiver.url("hook"), receiver.url("other"));
+    let endpoint = api.endpoint(account, &url, &["message.report"]).await?;
+    let other = api.endpoint(account, &other, &["message.report"]).await?;
+    let base = format!("/v1/accounts/{account}/endpoints/{endpoint}");
+    let body = json!({"event_type": "message.report"});
+    let sent = api.post(202, &format!("{base}/test"), &body).await?;
+    let event = sent["event_id"].as_str().context("an id")?;
+    let path = format!("/v1/accounts/{account}/events/{event}");
+    let succeeded = async |deliveries: usize| {
+        eventually("it has succeeded", LIMIT, || async {
+            let shown = api.get(&path).await?;
+            let all = shown["deliveries"].as_array().context("deliveries")?;
+            let done = |one: &Value| one["state"] == "succeeded" && one["cause"] == "test";
+            ensure!(all.len() == deliveries && all.iter().all(done), "{shown}");
+            Ok(())
+        })
+        .await
+    };
+    succeeded(1).await?;
+    let resend = format!("{path}/resend");
+    api.post(202, &resend, &json!({"endpoint_id": endpoint}))
+        .await?;
+    succeeded(2).await?;
+    let stats = api.get(&format!("{base}/stats")).await?;
+    ensure!(stats["total_messages"] == 0, "{stats}");
+    let shown = api.get(&base).await?;
+    ensure!(shown["health"]["state"] == "unknown", "{shown}");
+
+    let problem = api
+        .post(422, &resend, &json!({"endpoint_id": other}))
+        .await?;
+    ensure!(problem["errors"][0]["field"] == "endpoint_id", "{problem}");
+    ensure!(receiver.received("other").is_empty(), "it was sent");
     Ok(())
 }
 

@@ -287,7 +287,8 @@ pub(super) struct Resent {
 /// Sends an event again
 ///
 /// A new delivery with the same `webhook-id`; while one is pending, that one's
-/// next attempt is brought forward instead.
+/// next attempt is brought forward instead. A test event stays a test, and goes
+/// to its own endpoint only.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events/{id}/resend", tag = "history",
     operation_id = "resendEvent", request_body = ResendEvent,
     responses((status = 202, description = "Accepted.", body = Resent)))]

@@ -13,6 +13,10 @@ pub struct ResendSource {
     pub body: Vec<u8>,
     /// 32 hex digits.
     pub trace_id: String,
+    /// Whether it is a test event, which is for one endpoint only.
+    pub test: bool,
+    /// Whether this endpoint is the one.
+    pub test_of_endpoint: bool,
     /// A delivery to the endpoint that is under way, if there is one, with the
     /// highest number of its attempts and its generation.
     pub pending: Option<(DeliveryRow, i64, i64)>,
@@ -30,17 +34,21 @@ impl History {
         event: EventId,
         endpoint: EndpointId,
     ) -> Result<Option<ResendSource>, Error> {
-        let found: Option<(String, i64, Vec<u8>, String)> = reading!(self.pool, connection => {
+        let found: Option<(String, i64, Vec<u8>, String, bool, bool)> = reading!(self.pool, connection => {
             Ok(sqlx::query_as(
-                "SELECT event_type, accepted_at, body, trace_id FROM events \
-                 WHERE id = $1 AND account = $2",
+                "SELECT event_type, accepted_at, body, trace_id, test, \
+                 EXISTS (SELECT 1 FROM deliveries AS d WHERE d.event_id = events.id \
+                 AND d.endpoint_id = $3 AND d.cause = 'test') OR \
+                 EXISTS (SELECT 1 FROM not_sent AS n WHERE n.event_id = events.id \
+                 AND n.endpoint_id = $3) FROM events WHERE id = $1 AND account = $2",
             )
             .bind(event.uuid())
             .bind(account.as_str())
+            .bind(endpoint.uuid())
             .fetch_optional(&mut *connection)
             .await?)
         })?;
-        let Some((event_type, accepted_at, body, trace_id)) = found else {
+        let Some((event_type, accepted_at, body, trace_id, test, told_of)) = found else {
             return Ok(None);
         };
         let pending: Option<DeliveryRow> = reading!(self.pool, connection => {
@@ -66,6 +74,9 @@ impl History {
             accepted_at,
             body,
             trace_id,
+            test,
+            // A plan names no other endpoint for it.
+            test_of_endpoint: test && told_of,
             pending,
         }))
     }
