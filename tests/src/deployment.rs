@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -417,6 +418,20 @@ impl Deployment {
         }
         let id = self.supervised_nats()?;
         rustix::process::kill_process(id, rustix::process::Signal::KILL)?;
+        Ok(())
+    }
+
+    /// Sends a signal to nats-server, e.g. to stop and continue it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not found.
+    pub async fn signal_nats(&self, signal: Signal) -> Result<()> {
+        let ids = self.process_ids().await?;
+        let nats = ids.iter().find(|(name, _)| name == "nats-server");
+        let (_, id) = nats.context("nats-server runs")?;
+        let id = Pid::from_raw(i32::try_from(*id)?).context("a process id is not 0")?;
+        rustix::process::kill_process(id, signal)?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use harness::suite::Scenario;
 use harness::wait::eventually;
 use proto::v1::PublishEventRequest;
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 use tonic::Code;
 
@@ -20,6 +21,7 @@ const QUICKLY: Duration = Duration::from_secs(6);
 pub(crate) fn in_both_modes() -> Vec<Scenario<Mode>> {
     harness::scenarios![
         everything_flows_again_after_nats_server_is_killed,
+        a_change_is_not_stored_while_nats_server_hangs,
         deliveries_resume_after_a_restart,
     ]
 }
@@ -29,6 +31,33 @@ pub(crate) fn with_processes() -> Vec<Scenario<Mode>> {
         nats_server_may_be_away_for_a_minute,
         the_database_may_be_away
     ]
+}
+
+/// A server that hangs keeps its connections.
+async fn a_change_is_not_stored_while_nats_server_hangs(mode: Mode) -> Result<()> {
+    let deployment = Deployment::start(mode, &[]).await?;
+    let api = deployment.api();
+    let path = "/v1/accounts/hangs/endpoints";
+    let body = json!({
+        "url": "http://127.0.0.1:9900/", "description": "a test", "event_types": ["message.report"],
+    });
+    deployment.signal_nats(Signal::STOP).await?;
+    let refused = api.post(503, path, &body).await;
+    deployment.signal_nats(Signal::CONT).await?;
+    let problem = refused?;
+    ensure!(problem["code"] == "BROKER_UNAVAILABLE", "{problem}");
+    let listed = api.get(path).await?;
+    ensure!(listed["endpoints"] == json!([]), "{listed}");
+    let created = eventually("changes are accepted again", LIMIT, || {
+        api.post(201, path, &body)
+    });
+    created.await?;
+    let listed = api.get(path).await?;
+    ensure!(
+        listed["endpoints"].as_array().map(Vec::len) == Some(1),
+        "{listed}"
+    );
+    deployment.all_running()
 }
 
 async fn everything_flows_again_after_nats_server_is_killed(mode: Mode) -> Result<()> {

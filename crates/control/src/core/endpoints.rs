@@ -53,7 +53,8 @@ impl Control {
         };
         let id = EndpointId::new();
         let checked = self.check_change(id, change).await?;
-        self.check_broker()?;
+        let mark = Mark::Endpoint(account.clone(), id);
+        self.check_broker(&mark).await?;
         let mut policy = DeliveryPolicy::default();
         policy.apply(&checked.policy);
         let row = store::NewEndpoint {
@@ -69,7 +70,7 @@ impl Control {
         };
         let row = self.0.deps.registry.create_endpoint(&row).await;
         let row = row.map_err(|error| database(&error))?;
-        self.announce(&Mark::Endpoint(account.clone(), id)).await?;
+        self.announce(&mark).await?;
         // Nothing can have been sent to it yet.
         self.show(identity, row, Health::none_yet())
     }
@@ -165,12 +166,13 @@ impl Control {
     ) -> Result<(), Problem> {
         identity.authorise(account, Need::Admin)?;
         self.find(account, id).await?;
-        self.check_broker()?;
+        let mark = Mark::Endpoint(account.clone(), id);
+        self.check_broker(&mark).await?;
         let deleted = self.0.deps.registry.delete_endpoint(account, id).await;
         if !deleted.map_err(|error| database(&error))? {
             return Err(not_found());
         }
-        self.announce(&Mark::Endpoint(account.clone(), id)).await
+        self.announce(&mark).await
     }
 
     async fn apply(
@@ -180,7 +182,8 @@ impl Control {
         id: EndpointId,
         update: EndpointUpdate,
     ) -> Result<EndpointView, Problem> {
-        self.check_broker()?;
+        let mark = Mark::Endpoint(account.clone(), id);
+        self.check_broker(&mark).await?;
         let row = self
             .0
             .deps
@@ -190,7 +193,7 @@ impl Control {
         let row = row
             .map_err(|error| database(&error))?
             .ok_or_else(not_found)?;
-        self.announce(&Mark::Endpoint(account.clone(), id)).await?;
+        self.announce(&mark).await?;
         self.view(identity, row).await
     }
 

@@ -72,7 +72,8 @@ impl Control {
     ) -> Result<EventTypeView, Problem> {
         identity.authorise_everywhere(Need::Admin)?;
         let row = check(new)?;
-        self.check_broker()?;
+        let mark = Mark::EventType(row.name.clone());
+        self.check_broker(&mark).await?;
         match self.0.deps.registry.create_event_type(&row).await {
             Ok(()) => {}
             Err(store::Error::Exists) => {
@@ -84,7 +85,7 @@ impl Control {
             }
             Err(error) => return Err(database(&error)),
         }
-        self.announce(&Mark::EventType(row.name.clone())).await?;
+        self.announce(&mark).await?;
         Ok(row.into())
     }
 }

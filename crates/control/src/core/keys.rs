@@ -49,8 +49,9 @@ impl Control {
     ) -> Result<CreatedKey, Problem> {
         identity.authorise_everywhere(Need::Admin)?;
         let (scope, account) = check(&new)?;
-        self.check_broker()?;
         let (id, token) = ApiKey::generate(scope, rand::random());
+        let mark = Mark::Key(id.clone());
+        self.check_broker(&mark).await?;
         let row = KeyRow {
             record: KeyRecord {
                 id: id.clone(),
@@ -70,7 +71,7 @@ impl Control {
             .put_key(&row)
             .await
             .map_err(|error| database(&error))?;
-        self.announce(&Mark::Key(id.clone())).await?;
+        self.announce(&mark).await?;
         Ok(CreatedKey { id, key: token })
     }
 
@@ -99,13 +100,18 @@ impl Control {
 
     pub(crate) async fn delete_key(&self, identity: &Identity, id: &str) -> Result<(), Problem> {
         identity.authorise_everywhere(Need::Admin)?;
-        self.check_broker()?;
-        let deleted = self.0.deps.registry.delete_key(id).await;
-        if !deleted.map_err(|error| database(&error))? {
-            let detail = "there is no key with this id; GET /v1/keys lists them";
-            return Err(Problem::new(Reason::KeyNotFound, detail));
+        let registry = &self.0.deps.registry;
+        let found = registry.key(id).await.map_err(|error| database(&error))?;
+        if found.is_none() {
+            return Err(no_such_key());
         }
-        self.announce(&Mark::Key(id.to_owned())).await?;
+        let mark = Mark::Key(id.to_owned());
+        self.check_broker(&mark).await?;
+        let deleted = registry.delete_key(id).await;
+        if !deleted.map_err(|error| database(&error))? {
+            return Err(no_such_key());
+        }
+        self.announce(&mark).await?;
         // So that the key does not open anything after the answer.
         let seen = self
             .0
@@ -115,6 +121,11 @@ impl Control {
             .await;
         seen.map_err(|_| super::broker_down())
     }
+}
+
+fn no_such_key() -> Problem {
+    let detail = "there is no key with this id; GET /v1/keys lists them";
+    Problem::new(Reason::KeyNotFound, detail)
 }
 
 fn check(new: &NewKey) -> Result<(Scope, Option<AccountId>), Problem> {

@@ -13,6 +13,8 @@ use super::{Control, broker_down, database};
 
 /// A caller waits this long for its own change to be told.
 const BUDGET: Duration = Duration::from_secs(5);
+/// For the question whether the broker answers at all.
+const ANSWER: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 const BATCH: u32 = 256;
 /// Another writer won the race that often in a row.
@@ -43,12 +45,21 @@ impl Control {
         }
     }
 
-    /// Refuses a change that could be stored but not told.
-    pub(super) fn check_broker(&self) -> Result<(), Problem> {
-        if self.0.deps.broker.is_connected() {
-            Ok(())
-        } else {
-            Err(broker_down())
+    /// Refuses a change that could be stored but not told: asks for the entry
+    /// that it is about. A connection alone says little, a server that hangs
+    /// keeps it.
+    pub(super) async fn check_broker(&self, mark: &Mark) -> Result<(), Problem> {
+        let broker = &self.0.deps.broker;
+        if !broker.is_connected() {
+            return Err(broker_down());
+        }
+        match timeout(ANSWER, broker.directory_revision(&key_of(mark))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                warn!(%error, ?mark, "a change is refused");
+                Err(broker_down())
+            }
+            Err(_) => Err(broker_down()),
         }
     }
 

@@ -62,7 +62,8 @@ impl Control {
             ));
         }
         self.find(account, id).await?;
-        self.check_broker()?;
+        let mark = Mark::Endpoint(account.clone(), id);
+        self.check_broker(&mark).await?;
         let secret = Secret::from_random(rand::random());
         let until = (!grace.is_zero()).then(|| now().plus(grace));
         let update = EndpointUpdate {
@@ -77,7 +78,7 @@ impl Control {
             .await;
         row.map_err(|error| database(&error))?
             .ok_or_else(not_found)?;
-        self.announce(&Mark::Endpoint(account.clone(), id)).await?;
+        self.announce(&mark).await?;
         Ok(secret.expose().to_owned())
     }
 
