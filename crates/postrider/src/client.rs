@@ -20,7 +20,8 @@ pub(crate) use api::Api;
 /// What every client command takes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Connection {
-    /// Where REST answers
+    /// Postrider's own address, where REST answers (an endpoint's URL is given
+    /// without this flag)
     #[arg(long, env = "POSTRIDER_URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
     /// The key; better given by the environment, where `ps` does not show it

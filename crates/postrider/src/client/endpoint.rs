@@ -77,7 +77,8 @@ pub(crate) enum Command {
 pub(crate) struct Create {
     #[command(flatten)]
     account: Account,
-    /// Where events are sent
+    /// The endpoint's URL, where events are sent, e.g. https://example.com/hook;
+    /// `--url` is Postrider's own
     endpoint_url: String,
     /// What it is for
     #[arg(long, short)]
@@ -100,6 +101,7 @@ pub(crate) struct Update {
     #[command(flatten)]
     account: Account,
     id: String,
+    /// Where events are sent from now on; `--url` is Postrider's own
     #[arg(long)]
     endpoint_url: Option<String>,
     #[arg(long, short)]
