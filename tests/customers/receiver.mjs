@@ -8,7 +8,7 @@ const secret = process.env.WEBHOOK_SECRET;
 const server = createServer(async (request, response) => {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
-  const signature = request.headers["x-webhook-signature"] ?? "";
+  const signature = request.headers["x-webhook-signature"];
   const genuine = verify(secret, Buffer.concat(chunks), signature);
   response.writeHead(genuine === true ? 204 : 401).end();
 });

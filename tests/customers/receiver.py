@@ -12,7 +12,7 @@ SECRET = os.environ["WEBHOOK_SECRET"]
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        signature = self.headers.get("x-webhook-signature", "")
+        signature = self.headers.get("x-webhook-signature")
         genuine = verify(SECRET, body, signature)
         self.send_response(204 if genuine is True else 401)
         self.end_headers()
