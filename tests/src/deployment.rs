@@ -1,9 +1,13 @@
-//! Postrider itself: one process, or five on nats-server and PostgreSQL.
+//! Postrider itself: one process, or five and more on nats-server and
+//! PostgreSQL.
+
+mod foundations;
+mod measures;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -66,7 +70,7 @@ impl Doors {
 pub struct Deployment {
     mode: Mode,
     settings: Vec<(String, String)>,
-    doors: BTreeMap<&'static str, Doors>,
+    doors: Mutex<BTreeMap<&'static str, Doors>>,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     nats: tokio::sync::Mutex<Option<Nats>>,
     postgres: tokio::sync::Mutex<Option<Postgres>>,
@@ -95,7 +99,7 @@ impl Deployment {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
-            doors: names.iter().map(|name| (*name, Doors::free())).collect(),
+            doors: Mutex::new(names.iter().map(|name| (*name, Doors::free())).collect()),
             processes: Mutex::default(),
             nats: tokio::sync::Mutex::default(),
             postgres: tokio::sync::Mutex::default(),
@@ -196,10 +200,14 @@ impl Deployment {
         Ok(ids)
     }
 
-    /// The names of its own processes.
+    /// The names of its own processes, those that were stopped included.
     #[must_use]
     pub fn processes(&self) -> Vec<&'static str> {
-        self.doors.keys().copied().collect()
+        self.doors().keys().copied().collect()
+    }
+
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<&'static str, Doors>> {
+        self.doors.lock().expect("no panic holds it")
     }
 
     /// The base address of REST.
@@ -226,7 +234,7 @@ impl Deployment {
         } else {
             role
         };
-        self.doors[name]
+        self.doors()[name]
     }
 
     /// The first admin key.
@@ -285,20 +293,22 @@ impl Deployment {
         processes.get(name).map(Process::tail).unwrap_or_default()
     }
 
-    /// Starts a process (again), without waiting until it is ready.
+    /// Starts a process (again), without waiting until it is ready. A number
+    /// behind a role's name makes it one more of that role: `dispatcher-2`.
     ///
     /// # Errors
     ///
     /// When it cannot be started.
     pub async fn start_process(&self, name: &'static str) -> Result<()> {
         let mut command = Command::new(binary()?);
-        command.arg(name).env_clear();
+        let role = name.trim_end_matches(|end: char| end == '-' || end.is_ascii_digit());
+        command.arg(role).env_clear();
         for kept in ["PATH", "HOME", "POSTRIDER_NATS_SERVER", "SSL_CERT_FILE"] {
             if let Some(value) = std::env::var_os(kept) {
                 command.env(kept, value);
             }
         }
-        let doors = self.doors[name];
+        let doors = *self.doors().entry(name).or_insert_with(Doors::free);
         command
             .env("POSTRIDER_HTTP_ADDR", format!("127.0.0.1:{}", doors.http))
             .env("POSTRIDER_GRPC_ADDR", format!("127.0.0.1:{}", doors.grpc))
@@ -399,103 +409,6 @@ impl Deployment {
             );
         }
         Ok(())
-    }
-
-    /// The supervised or separate nats-server: killed (SIGKILL).
-    ///
-    /// # Errors
-    ///
-    /// When it is not found.
-    pub async fn kill_nats(&self) -> Result<()> {
-        if self.mode == Mode::Processes {
-            return self
-                .nats
-                .lock()
-                .await
-                .as_mut()
-                .context("it was started")?
-                .kill();
-        }
-        let id = self.supervised_nats()?;
-        rustix::process::kill_process(id, rustix::process::Signal::KILL)?;
-        Ok(())
-    }
-
-    /// Sends a signal to nats-server, e.g. to stop and continue it.
-    ///
-    /// # Errors
-    ///
-    /// When it is not found.
-    pub async fn signal_nats(&self, signal: Signal) -> Result<()> {
-        let ids = self.process_ids().await?;
-        let nats = ids.iter().find(|(name, _)| name == "nats-server");
-        let (_, id) = nats.context("nats-server runs")?;
-        let id = Pid::from_raw(i32::try_from(*id)?).context("a process id is not 0")?;
-        rustix::process::kill_process(id, signal)?;
-        Ok(())
-    }
-
-    /// Starts the separate nats-server again; the supervised one comes back by
-    /// itself.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
-    pub async fn start_nats(&self) -> Result<()> {
-        if let Some(nats) = self.nats.lock().await.as_mut() {
-            nats.start().await?;
-        }
-        Ok(())
-    }
-
-    /// Stops PostgreSQL as a crash would.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
-    pub async fn stop_database(&self) -> Result<()> {
-        self.postgres
-            .lock()
-            .await
-            .as_mut()
-            .context("there is no PostgreSQL")?
-            .stop()
-    }
-
-    /// Starts PostgreSQL again.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
-    pub async fn start_database(&self) -> Result<()> {
-        self.postgres
-            .lock()
-            .await
-            .as_mut()
-            .context("there is no PostgreSQL")?
-            .start()
-            .await
-    }
-
-    /// The child of standalone.
-    fn supervised_nats(&self) -> Result<rustix::process::Pid> {
-        let parent = {
-            let processes = self.processes.lock().expect("no panic holds it");
-            processes
-                .get("standalone")
-                .context("standalone does not run")?
-                .id()
-        };
-        let mut children = Vec::new();
-        for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
-            let text = std::fs::read_to_string(task?.path().join("children"))?;
-            children.extend(text.split_whitespace().map(str::to_owned));
-        }
-        ensure!(
-            children.len() == 1,
-            "standalone has the children {children:?}"
-        );
-        rustix::process::Pid::from_raw(children[0].parse()?).context("a process id is not 0")
     }
 
     /// Lines of its logs that say that a human must act.

@@ -3,14 +3,16 @@
 //!
 //! - [`process`]: a child process and its log
 //! - [`nats`], [`postgres`]: the parts that Postrider stands on
-//! - [`deployment`]: Postrider itself, as one process or as five
+//! - [`deployment`]: Postrider itself, as one process or as several
 //! - [`receiver`]: a customer's endpoint
+//! - [`hostile`]: endpoints that do what they can to their sender
 //! - [`api`]: REST and gRPC clients
 //! - [`suite`]: running scenarios against a shared deployment
 //! - [`wait`]: waiting for something to become true
 
 pub mod api;
 pub mod deployment;
+pub mod hostile;
 pub mod nats;
 pub mod ports;
 pub mod postgres;

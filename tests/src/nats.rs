@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::ports::free_port;
 use crate::process::Process;
@@ -73,11 +77,44 @@ impl Nats {
             "nats-server listens",
             Duration::from_secs(10),
             || async move {
-                tokio::net::TcpStream::connect(address).await?;
+                TcpStream::connect(address).await?;
                 Ok(())
             },
         )
         .await
+    }
+
+    /// How many messages a stream holds on these subjects (wildcards allowed).
+    /// The protocol is text, so no client is needed.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer within 10 s, or has no such stream.
+    pub async fn messages(&self, stream: &str, subjects: &str) -> Result<u64> {
+        let ask = async {
+            let socket = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            let mut connection = BufReader::new(socket);
+            let payload = format!(r#"{{"subjects_filter":"{subjects}"}}"#);
+            let length = payload.len();
+            let request = format!(
+                "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\n\
+                 PUB $JS.API.STREAM.INFO.{stream} answer {length}\r\n{payload}\r\n"
+            );
+            connection.write_all(request.as_bytes()).await?;
+            let mut line = String::new();
+            while !line.starts_with('{') {
+                line.clear();
+                let read = connection.read_line(&mut line).await?;
+                ensure!(read > 0, "nats-server has hung up");
+            }
+            Ok(serde_json::from_str::<Value>(&line)?)
+        };
+        let limit = Duration::from_secs(10);
+        let info = timeout(limit, ask).await.context("no answer")??;
+        ensure!(info["error"].is_null(), "{info}");
+        let counts = info["state"]["subjects"].as_object();
+        let counts = counts.into_iter().flatten();
+        Ok(counts.filter_map(|(_, count)| count.as_u64()).sum())
     }
 
     /// Kills the server (SIGKILL).

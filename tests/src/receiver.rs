@@ -20,6 +20,8 @@ use crate::wait::eventually;
 #[derive(Debug, Clone)]
 pub struct Received {
     pub at: Instant,
+    /// How many this path was answering then, this one included.
+    pub at_once: usize,
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -85,6 +87,33 @@ struct Memory {
     received: Mutex<Vec<Received>>,
     /// By path: answers to give in turn; the last one stays.
     scripts: Mutex<HashMap<String, Vec<Answer>>>,
+    /// By path: requests that came and were not answered yet.
+    under_way: Mutex<HashMap<String, usize>>,
+}
+
+/// One of a path's requests that are under way.
+struct UnderWay<'a> {
+    memory: &'a Memory,
+    path: &'a str,
+}
+
+impl<'a> UnderWay<'a> {
+    /// Gives how many there are with it.
+    fn begin(memory: &'a Memory, path: &'a str) -> (Self, usize) {
+        let mut under_way = memory.under_way.lock().expect("no panic holds it");
+        let count = under_way.entry(path.to_owned()).or_default();
+        *count += 1;
+        (Self { memory, path }, *count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.memory.under_way.lock().expect("no panic holds it");
+        if let Some(count) = under_way.get_mut(self.path) {
+            *count -= 1;
+        }
+    }
 }
 
 /// A server on loopback. Each path is an endpoint of its own and answers 200
@@ -176,9 +205,11 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
         .await
         .unwrap_or_default();
     let answer = next_answer(&memory, &path);
+    let (_under_way, at_once) = UnderWay::begin(&memory, &path);
     let received = Received {
         at,
-        path,
+        at_once,
+        path: path.clone(),
         headers: parts.headers,
         body,
     };
