@@ -1,0 +1,84 @@
+//! Very many that wait for one endpoint.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use harness::deployment::Mode;
+use harness::suite::Scenario;
+use harness::wait::eventually;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::load::{Latencies, Load};
+use crate::world::{LIMIT, World};
+
+const ACCOUNT: &str = "hoard";
+const HOARDED_TYPE: &str = "form.submitted";
+const WAITING: usize = 20_000;
+const PER_SECOND: u32 = 20;
+const TIME: Duration = Duration::from_secs(4);
+/// Of processes built for debugging.
+const MOST_MEMORY: u64 = 384 * 1_024 * 1_024;
+
+pub(crate) fn scenarios() -> Vec<Scenario<()>> {
+    harness::scenarios![many_that_wait_slow_nobody_and_go_with_their_endpoint]
+}
+
+async fn many_that_wait_slow_nobody_and_go_with_their_endpoint((): ()) -> Result<()> {
+    let settings = [("POSTRIDER_NATS_SYNC", "1s")];
+    let world = World::start(Mode::Processes, &settings).await?;
+    let more = json!({"event_types": [HOARDED_TYPE], "rate_limit": 10});
+    let hoarder = world.endpoint(ACCOUNT, "hoarder", more).await?;
+    world.endpoint(ACCOUNT, "other", json!({})).await?;
+    let quiet = latencies(&world).await?;
+    memory(&world, "before").await?;
+    world.publish(ACCOUNT, HOARDED_TYPE, WAITING).await?;
+    let of_hoarder = format!("park.*.{hoarder}");
+    eventually("all of them are parked", 3 * LIMIT, || async {
+        let left = world.deployment.messages("DELIVERIES", ">").await?;
+        ensure!(left == 0, "{left} lists are not");
+        Ok(())
+    })
+    .await?;
+    let parked = world.deployment.messages("PARKED", &of_hoarder).await?;
+    ensure!(parked > 0, "nothing is parked");
+    let beside = latencies(&world).await?;
+    memory(&world, "with so many waiting").await?;
+    println!("other endpoint: {quiet}; beside {WAITING} that wait: {beside}");
+    ensure!(beside.longest() < Duration::from_secs(2), "{beside}");
+
+    let path = format!("/v1/accounts/{ACCOUNT}/endpoints/{hoarder}");
+    world.api.expect(204, Method::DELETE, &path, None).await?;
+    eventually("what waited is gone", LIMIT, || async {
+        let parked = world.deployment.messages("PARKED", &of_hoarder).await?;
+        let of_hoarder = format!("retry.at.*.{hoarder}.*");
+        let scheduled = world.deployment.messages("RETRIES", &of_hoarder).await?;
+        ensure!(
+            parked == 0 && scheduled == 0,
+            "{parked} parked, {scheduled} scheduled"
+        );
+        Ok(())
+    })
+    .await?;
+    let after = latencies(&world).await?;
+    println!("after it was deleted: {after}");
+    world.is_well()
+}
+
+/// The other endpoint's.
+async fn latencies(world: &World) -> Result<Latencies> {
+    let before = world.receiver.received("other").len();
+    let published = Load::run(world, ACCOUNT, PER_SECOND, TIME).await?;
+    let count = before + published.0.len();
+    let received = world.receiver.wait_for("other", count, LIMIT).await?;
+    published.latencies(&received)
+}
+
+async fn memory(world: &World, when: &str) -> Result<()> {
+    for process in ["dispatcher", "nats-server"] {
+        let bytes = world.deployment.resident_bytes(process).await?;
+        println!("{process} {when}: {} MiB", bytes >> 20);
+        ensure!(bytes < MOST_MEMORY, "{process} takes {bytes} bytes");
+    }
+    Ok(())
+}
