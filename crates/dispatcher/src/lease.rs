@@ -18,8 +18,13 @@ struct Inner {
 
 impl Deadline {
     pub(crate) fn new(at: Instant) -> Self {
-        let after = AtomicU64::new(0);
-        Self(Arc::new(Inner { base: at, after }))
+        // Not `at`: an end must hold at once, also within the first term.
+        let deadline = Self(Arc::new(Inner {
+            base: Instant::now(),
+            after: AtomicU64::new(0),
+        }));
+        deadline.move_to(at);
+        deadline
     }
 
     /// The lease was renewed.
@@ -61,5 +66,14 @@ mod tests {
         assert!(deadline.holds(now + 2 * second));
         deadline.expire();
         assert!(!deadline.holds(now + second));
+    }
+
+    #[test]
+    fn an_end_holds_at_once_in_the_first_term_too() {
+        let now = Instant::now();
+        let deadline = Deadline::new(now + Duration::from_secs(3));
+        assert!(deadline.holds(Instant::now()));
+        deadline.expire();
+        assert!(!deadline.holds(Instant::now()));
     }
 }
