@@ -48,6 +48,8 @@ enum News {
         result: Option<bool>,
     },
     Settled(Item, Settlement),
+    /// The endpoint is to be disabled.
+    Gone(EndpointId),
     Unsettled(Item, bool),
     Repeated(Item),
     Stored(EndpointId, Vec<Item>, Option<u64>),
@@ -236,6 +238,7 @@ impl Conductor {
                 }
                 domain::breaker::Change::None => {}
             },
+            News::Gone(endpoint) => self.lanes.gone(endpoint, at),
             News::Settled(item, settlement) => self.lanes.settled(item, settlement, now()),
             News::Unsettled(item, rests) => self.lanes.unsettled(item, rests, at),
             News::Repeated(item) => self.lanes.repeated(item),
@@ -400,6 +403,10 @@ impl Work {
     /// The exchange is over: the endpoint may get the next one, while this one
     /// is being recorded.
     async fn posted(mut self, deliver: &Deliver, step: Result<Step, Unsettled>) {
+        if let (Ok(Step { gone: Some(_), .. }), Some(item)) = (&step, &self.item) {
+            // Before its place is free for the next one.
+            self.handle.tell(News::Gone(item.delivery.endpoint_id));
+        }
         let tells = self.item.as_ref().is_some_and(|item| !item.is_test());
         let result = step.as_ref().ok().and_then(Step::succeeded);
         self.leave_flight(result.filter(|_| tells));

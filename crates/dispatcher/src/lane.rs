@@ -61,7 +61,8 @@ pub(crate) struct Lane {
     pub(crate) in_flight: u32,
     /// It stands in line for its account's share.
     pub(crate) in_line: bool,
-    /// Nothing is sent before this, e.g. because it cannot be signed.
+    /// Nothing is sent before this: it cannot be signed, or the endpoint said
+    /// that it is gone.
     pub(crate) held_until: Option<Instant>,
     /// When it is looked at again, if that has been arranged.
     pub(crate) wake_at: Option<Instant>,
@@ -274,6 +275,7 @@ impl Lane {
             && self.in_flight == 0
             && !self.in_line
             && self.backlog.is_done()
+            && self.held_until.is_none_or(|until| until <= now)
             && self.pacer.as_ref().is_none_or(|pacer| pacer.is_idle(now))
             && (self.breaker.is_pristine() || unused > BREAKER_MEMORY)
     }

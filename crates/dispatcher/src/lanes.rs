@@ -20,7 +20,8 @@ use crate::share::Share;
 /// new is sent: what cannot be recorded must not be repeated.
 const MAX_UNRECORDED: usize = 4_096;
 
-/// How long a lane rests whose delivery could not be settled here.
+/// How long a lane rests whose delivery could not be settled here, or whose
+/// endpoint said that it is gone and is not disabled yet.
 const REST: Duration = Duration::from_secs(30);
 
 /// How long until PARKED is asked again.
@@ -302,6 +303,14 @@ impl Lanes {
             self.touched.insert(endpoint);
         }
         change
+    }
+
+    /// The endpoint answered that it is gone: it gets nothing more until the
+    /// directory has a newer version of it, which is to say that it is disabled.
+    pub(crate) fn gone(&mut self, endpoint: EndpointId, now: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.held_until = Some(now + REST);
+        }
     }
 
     /// What became of an attempt is recorded, and its next one scheduled.

@@ -36,14 +36,9 @@ async fn an_endpoint_that_was_down_is_probed_and_ramped_up((): ()) -> Result<()>
     receiver.script("down", [Answer::status(500)]);
     let endpoint = world.endpoint(ACCOUNT, "down", json!({})).await?;
     let events = world.publish(ACCOUNT, REPORT, EVENTS).await?;
-    let last = &events[EVENTS - 1];
-    eventually("the last one is shown as paused", LIMIT, || async {
-        let delivery = world.delivery(ACCOUNT, last).await?;
-        ensure!(
-            delivery["reason"] == "paused" && delivery["state"] == "pending",
-            "{delivery}"
-        );
-        ensure!(delivery["next_attempt_at"].is_string(), "{delivery}");
+    let waiting = world.waits(ACCOUNT, "paused").await?;
+    ensure!(waiting["next_attempt_at"].is_string(), "{waiting}");
+    eventually("it is shown as paused", LIMIT, || async {
         let health = world.health(ACCOUNT, &endpoint).await?;
         let message = health["message"].as_str().context("a message")?;
         ensure!(

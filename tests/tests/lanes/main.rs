@@ -9,6 +9,7 @@
 
 mod backlog;
 mod breaker;
+mod gone;
 mod hostile;
 mod load;
 mod operational;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ("owners", owners::scenarios()),
         ("hostile", hostile::scenarios()),
         ("breaker", breaker::scenarios()),
+        ("gone", gone::scenarios()),
         ("operational", operational::scenarios()),
         ("backlog", backlog::scenarios()),
         ("share", share::scenarios()),

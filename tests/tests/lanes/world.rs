@@ -96,6 +96,27 @@ impl World {
         Ok(deliveries[0].clone())
     }
 
+    /// Waits until one of the account's latest 100 events is shown as waiting
+    /// for this reason, with no attempt spent on it.
+    pub(crate) async fn waits(&self, account: &str, reason: &str) -> Result<Value> {
+        let path = format!("/v1/accounts/{account}/events?page_size=100");
+        eventually(&format!("one waits, {reason}"), LIMIT, || async {
+            let page = self.api.get(&path).await?;
+            let events = page["events"].as_array().context("events")?;
+            let deliveries = events
+                .iter()
+                .flat_map(|event| event["deliveries"].as_array().into_iter().flatten());
+            let waits = |delivery: &&Value| {
+                delivery["reason"] == reason
+                    && delivery["state"] == "pending"
+                    && delivery["attempts"] == 0
+            };
+            let waiting = deliveries.into_iter().find(waits);
+            waiting.cloned().context("none does")
+        })
+        .await
+    }
+
     pub(crate) async fn shown(&self, account: &str, endpoint: &str) -> Result<Value> {
         let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
         self.api.get(&path).await

@@ -349,6 +349,20 @@ fn a_disabled_endpoints_deliveries_end() {
 }
 
 #[test]
+fn an_endpoint_that_is_gone_gets_nothing_until_it_has_changed() {
+    let mut world = World::new(1_000, takes(10 * MILLI));
+    let gone = world.endpoint("acme", None);
+    world.arrive(gone, 1);
+    world.lanes.gone(gone, world.now);
+    world.arrive(gone, 50);
+    world.pass(5 * SECOND);
+    assert_eq!(world.posts_to(gone).len(), 1);
+    world.change(gone, |_| {});
+    world.pass(SECOND);
+    assert_eq!(world.posts_to(gone).len(), 51);
+}
+
+#[test]
 fn five_hundred_hanging_endpoints_leave_room_for_another_account() {
     let slow = |delivery: &Delivery, _: Duration| {
         let hangs = delivery.event.account.as_str() == "hangs";
