@@ -66,7 +66,9 @@ impl Hostile {
 
 async fn serve(mut stream: TcpStream, behaviour: Behaviour) -> std::io::Result<()> {
     let mut request = [0; 16_384];
-    stream.read(&mut request).await?;
+    if stream.read(&mut request).await? == 0 {
+        return Ok(());
+    }
     let begin = b"HTTP/1.1 200 OK\r\n";
     let block = [b'x'; 65_536];
     match behaviour {

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, ensure};
 use harness::api;
 use harness::receiver::Received;
 use proto::v1::PublishEventRequest;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::world::{REPORT, World, event_of};
 
@@ -19,21 +20,22 @@ pub(crate) struct Load {
     publishing: JoinHandle<Result<Published>>,
 }
 
-/// What was accepted: each event and when it was handed in, in order.
+/// What was accepted: each event and when it was handed in.
 #[derive(Debug, Default)]
 pub(crate) struct Published(pub(crate) Vec<(String, Instant)>);
 
 impl Load {
     pub(crate) async fn start(world: &World, account: &str, per_second: u32) -> Result<Self> {
         let url = world.deployment.grpc("ingest");
-        let mut client = api::ingest(&url, world.api.key()).await?;
+        let client = api::ingest(&url, world.api.key()).await?;
         let account = account.to_owned();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let publishing = tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1) / per_second);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let mut published = Published::default();
+            // A slow answer must not slow the next one down.
+            let mut calls = JoinSet::new();
             while !stopped.is_cancelled() {
                 ticks.tick().await;
                 let request = PublishEventRequest {
@@ -42,11 +44,15 @@ impl Load {
                     object: "{}".into(),
                     ..PublishEventRequest::default()
                 };
-                let at = Instant::now();
-                let answer = client.publish_event(request).await?;
-                published.0.push((answer.into_inner().id, at));
+                let mut client = client.clone();
+                calls.spawn(async move {
+                    let at = Instant::now();
+                    let answer = client.publish_event(request).await?;
+                    Ok::<_, Status>((answer.into_inner().id, at))
+                });
             }
-            Ok(published)
+            let published: Result<Vec<_>, Status> = calls.join_all().await.into_iter().collect();
+            Ok(Published(published?))
         });
         Ok(Self { stop, publishing })
     }

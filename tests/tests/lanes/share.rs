@@ -47,11 +47,11 @@ async fn an_account_that_hangs_leaves_room_for_another((): ()) -> Result<()> {
         Ok(())
     })
     .await?;
+    let published = Load::run(&world, "modest", 10, Duration::from_secs(8)).await?;
     let in_flight = world
         .deployment
         .metric("standalone", "postrider_attempts_in_flight")
         .await?;
-    let published = Load::run(&world, "modest", 10, Duration::from_secs(8)).await?;
     let received = world
         .receiver
         .wait_for("modest", published.0.len(), LIMIT)
