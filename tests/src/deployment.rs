@@ -11,7 +11,6 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::api::Api;
