@@ -28,8 +28,6 @@ const ARRIVALS: usize = 64;
 const BATCH: usize = 256;
 /// Between two looks at every lane.
 const SWEEP: Duration = Duration::from_millis(500);
-/// Messages of PARKED that are read together.
-const READ_AHEAD: usize = 16;
 const READ_LIMIT: Duration = Duration::from_secs(5);
 const READ_PAUSE: Duration = Duration::from_millis(500);
 
@@ -313,10 +311,10 @@ impl Conductor {
                     }
                 });
             }
-            Action::Read(endpoint, after) => {
+            Action::Read(endpoint, after, max) => {
                 let (broker, epoch) = (self.broker.clone(), self.epoch_of(endpoint));
                 self.tasks.spawn(async move {
-                    let lists = read(&broker, endpoint, after, epoch).await;
+                    let lists = read(&broker, endpoint, after, max, epoch).await;
                     handle.tell(News::Read(endpoint, lists));
                 });
             }
@@ -353,9 +351,10 @@ async fn read(
     broker: &Broker,
     endpoint: EndpointId,
     after: u64,
+    max: usize,
     epoch: u64,
 ) -> Option<Vec<(u64, Vec<Item>)>> {
-    let parked = broker.parked(endpoint, after, READ_AHEAD);
+    let parked = broker.parked(endpoint, after, max);
     let lists = match tokio::time::timeout(READ_LIMIT, parked).await {
         Ok(Ok(lists)) => lists,
         Ok(Err(error)) => {

@@ -31,6 +31,13 @@ const MAX_TESTS: usize = 32;
 /// PARKED is read on when less than this waits in memory.
 const REFILL_BELOW: usize = 16;
 
+/// Messages of PARKED that are read together, of up to 128 deliveries each,
+/// where deliveries flow.
+const READ_AHEAD: usize = 16;
+
+/// At a rate limit, one of them for so many a second.
+const PACE_OF_A_READ: u32 = 64;
+
 /// An idle lane of an endpoint that has failed is kept for so long, with its
 /// breaker.
 const BREAKER_MEMORY: Duration = Duration::from_secs(3_600);
@@ -261,6 +268,21 @@ impl Lane {
     /// Whether more should be read from PARKED.
     pub(crate) fn wants_more(&self) -> bool {
         self.queue.len() < REFILL_BELOW
+    }
+
+    /// How many messages of PARKED to read now. Where little flows it is one:
+    /// endpoints that are paused or slowly paced must not fill the memory,
+    /// however many they are.
+    pub(crate) fn read_ahead(&self) -> usize {
+        if !self.breaker.is_pristine() {
+            return 1;
+        }
+        let limit = self.endpoint.as_ref().and_then(|one| one.rate_limit);
+        limit.map_or(READ_AHEAD, |limit| {
+            usize::try_from(limit / PACE_OF_A_READ)
+                .unwrap_or(READ_AHEAD)
+                .clamp(1, READ_AHEAD)
+        })
     }
 
     /// How many wait in memory.

@@ -39,8 +39,9 @@ pub(crate) enum Action {
     Repeat(Item, Settlement),
     /// Store them in PARKED, record why; then say [`Lanes::stored`].
     Park(EndpointId, Vec<Item>, DeferralReason, Option<Timestamp>),
-    /// Read PARKED behind this sequence; then say [`Lanes::read`].
-    Read(EndpointId, u64),
+    /// Read so many messages of PARKED behind this sequence; then say
+    /// [`Lanes::read`].
+    Read(EndpointId, u64, usize),
     /// Remove from PARKED up to this sequence; then say [`Lanes::discarded`].
     Discard(EndpointId, u64),
 }
@@ -533,7 +534,8 @@ impl Lanes {
             if lane.wants_more()
                 && let Some(after) = lane.backlog.next_read()
             {
-                self.actions.push(Action::Read(endpoint, after));
+                let max = lane.read_ahead();
+                self.actions.push(Action::Read(endpoint, after, max));
             }
         }
         if let Some(through) = lane.backlog.next_discard() {

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures::future::try_join_all;
 use harness::deployment::Mode;
+use harness::receiver::Answer;
 use harness::suite::Scenario;
 use harness::wait::eventually;
 use reqwest::Method;
 use serde_json::json;
 
 use crate::load::{Latencies, Load};
-use crate::world::{LIMIT, World};
+use crate::world::{LIMIT, REPORT, World};
 
 const ACCOUNT: &str = "hoard";
 const HOARDED_TYPE: &str = "form.submitted";
@@ -20,8 +22,15 @@ const TIME: Duration = Duration::from_secs(4);
 /// Of processes built for debugging.
 const MOST_MEMORY: u64 = 384 * 1_024 * 1_024;
 
+const PAUSED: u32 = 100;
+/// Of 200 MB that wait for them.
+const MOST_FOR_PAUSED: u64 = 64 * 1_024 * 1_024;
+
 pub(crate) fn scenarios() -> Vec<Scenario<()>> {
-    harness::scenarios![many_that_wait_slow_nobody_and_go_with_their_endpoint]
+    harness::scenarios![
+        many_that_wait_slow_nobody_and_go_with_their_endpoint,
+        many_paused_endpoints_take_little_memory,
+    ]
 }
 
 async fn many_that_wait_slow_nobody_and_go_with_their_endpoint((): ()) -> Result<()> {
@@ -62,6 +71,63 @@ async fn many_that_wait_slow_nobody_and_go_with_their_endpoint((): ()) -> Result
     .await?;
     let after = latencies(&world).await?;
     println!("after it was deleted: {after}");
+    world.is_well()
+}
+
+async fn many_paused_endpoints_take_little_memory((): ()) -> Result<()> {
+    let settings = [
+        ("POSTRIDER_NATS_SYNC", "1s"),
+        ("POSTRIDER_BREAKER_FAILURES", "1"),
+        ("POSTRIDER_BREAKER_PROBE_INTERVAL", "10min"),
+    ];
+    let world = World::start(Mode::Processes, &settings).await?;
+    let paths: Vec<String> = (0..PAUSED).map(|n| format!("paused-{n}")).collect();
+    for path in &paths {
+        world.receiver.script(path, [Answer::status(500)]);
+    }
+    try_join_all(
+        paths
+            .iter()
+            .map(|path| world.endpoint(ACCOUNT, path, json!({}))),
+    )
+    .await?;
+    world.publish(ACCOUNT, REPORT, 1).await?;
+    let paused = async |count: f64| {
+        let paused = world
+            .deployment
+            .metric("dispatcher", "postrider_endpoints_paused")
+            .await?;
+        ensure!(paused >= count, "{paused} are");
+        Ok(())
+    };
+    eventually("all are paused", LIMIT, || paused(f64::from(PAUSED))).await?;
+    let before = world.deployment.resident_bytes("dispatcher").await?;
+    world.publish_sized(ACCOUNT, REPORT, 1_000, 2_000).await?;
+    eventually("all that waits is parked", 3 * LIMIT, || async {
+        let events = world.deployment.messages("EVENTS", ">").await?;
+        ensure!(events == 1_001, "{events} events are stored");
+        let left = world.deployment.messages("DELIVERIES", ">").await?;
+        let parked = world.deployment.messages("PARKED", ">").await?;
+        ensure!(left == 0 && parked > 0, "{left} lists are not");
+        Ok(())
+    })
+    .await?;
+    // What passed through an allocator it may keep, so the next owner is asked.
+    world.deployment.terminate("dispatcher")?;
+    world.deployment.start_process("dispatcher").await?;
+    world.deployment.process_ready("dispatcher", LIMIT).await?;
+    eventually("all are paused again", LIMIT, || paused(f64::from(PAUSED))).await?;
+    let after = world.deployment.resident_bytes("dispatcher").await?;
+    let grown = after.saturating_sub(before);
+    let queued = world
+        .deployment
+        .metric("dispatcher", "postrider_deliveries_queued")
+        .await?;
+    println!(
+        "1000 events of 2 KB wait for each of {PAUSED} paused endpoints: {queued} in memory, {} MiB more",
+        grown >> 20
+    );
+    ensure!(grown < MOST_FOR_PAUSED, "{grown} bytes more");
     world.is_well()
 }
 

@@ -54,13 +54,25 @@ impl World {
         made["id"].as_str().context("an id").map(str::to_owned)
     }
 
-    /// Publishes `count` events in batches; their ids in order.
+    /// Publishes `count` small events in batches; their ids in order.
     pub(crate) async fn publish(
         &self,
         account: &str,
         event_type: &str,
         count: usize,
     ) -> Result<Vec<String>> {
+        self.publish_sized(account, event_type, count, 0).await
+    }
+
+    /// The same with so many bytes in each.
+    pub(crate) async fn publish_sized(
+        &self,
+        account: &str,
+        event_type: &str,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Vec<String>> {
+        let filler = "x".repeat(bytes);
         let url = self.deployment.grpc("ingest");
         let mut client = api::ingest(&url, self.api.key()).await?;
         let mut ids = Vec::new();
@@ -69,7 +81,7 @@ impl World {
             let events = numbers.map(|number| PublishEventRequest {
                 account: account.to_owned(),
                 r#type: event_type.to_owned(),
-                object: format!("{{\"n\":{number}}}").into(),
+                object: format!("{{\"n\":{number},\"filler\":\"{filler}\"}}").into(),
                 ..PublishEventRequest::default()
             });
             let request = PublishEventsRequest {

@@ -150,9 +150,11 @@ impl World {
                 self.storing
                     .push((self.now + 3 * MILLI, endpoint, items, self.sequence));
             }
-            Action::Read(endpoint, after) => {
+            Action::Read(endpoint, after, max) => {
                 let behind = self.parked.range(after + 1..);
-                let of_endpoint = behind.filter(|(_, (of, _))| *of == endpoint).take(4);
+                let of_endpoint = behind
+                    .filter(|(_, (of, _))| *of == endpoint)
+                    .take(max.min(4));
                 let lists = of_endpoint.map(|(sequence, (_, deliveries))| {
                     let item = |delivery: &Delivery| Item {
                         delivery: delivery.clone(),
@@ -326,6 +328,24 @@ fn an_endpoint_that_fails_gets_probes_and_recovers_slowly() {
     world.pass(60 * SECOND);
     assert_eq!(world.posts.len(), 2_010);
     assert!(world.parked.is_empty());
+}
+
+#[test]
+fn what_cannot_flow_stays_in_parked() {
+    let mut world = World::new(1_000, Box::new(|_, _| (MILLI, false)));
+    let down = world.endpoint("acme", None);
+    let paced = world.endpoint("acme", Some(10));
+    for _ in 0..20 {
+        world.arrive(down, 128);
+        world.pass(50 * MILLI);
+    }
+    world.pass(5 * SECOND);
+    world.arrive(paced, 2_000);
+    world.pass(5 * SECOND);
+    for endpoint in [down, paced] {
+        let queued = world.lanes.lanes[&endpoint].queued();
+        assert!(queued <= 128 + 16, "{queued} wait in memory");
+    }
 }
 
 #[test]
