@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use harness::deployment::Mode;
 use harness::receiver::Answer;
 use harness::suite::Scenario;
-use harness::wait::eventually;
+use harness::wait::{eventually, throughout};
 use reqwest::Method;
 use serde_json::json;
 
@@ -29,6 +29,7 @@ const MOST_FOR_PAUSED: u64 = 64 * 1_024 * 1_024;
 pub(crate) fn scenarios() -> Vec<Scenario<()>> {
     harness::scenarios![
         many_that_wait_slow_nobody_and_go_with_their_endpoint,
+        an_endpoint_deleted_while_it_is_sent_to_leaves_nothing_behind,
         many_paused_endpoints_take_little_memory,
     ]
 }
@@ -58,19 +59,35 @@ async fn many_that_wait_slow_nobody_and_go_with_their_endpoint((): ()) -> Result
 
     let path = format!("/v1/accounts/{ACCOUNT}/endpoints/{hoarder}");
     world.api.expect(204, Method::DELETE, &path, None).await?;
-    eventually("what waited is gone", LIMIT, || async {
-        let parked = world.deployment.messages("PARKED", &of_hoarder).await?;
-        let of_hoarder = format!("retry.at.*.{hoarder}.*");
-        let scheduled = world.deployment.messages("RETRIES", &of_hoarder).await?;
-        ensure!(
-            parked == 0 && scheduled == 0,
-            "{parked} parked, {scheduled} scheduled"
-        );
+    nothing_waits(&world, &hoarder).await?;
+    let after = latencies(&world).await?;
+    println!("after it was deleted: {after}");
+    world.is_well()
+}
+
+/// Attempts are failing and lists being parked when it goes.
+async fn an_endpoint_deleted_while_it_is_sent_to_leaves_nothing_behind((): ()) -> Result<()> {
+    let settings = [
+        ("POSTRIDER_NATS_SYNC", "1s"),
+        ("POSTRIDER_RETRY_SCHEDULE", "5s,5s"),
+    ];
+    let world = World::start(Mode::Processes, &settings).await?;
+    let slowly = Answer::status(500).after(Duration::from_millis(20));
+    world.receiver.script("failing", [slowly]);
+    let endpoint = world.endpoint(ACCOUNT, "failing", json!({})).await?;
+    world.publish(ACCOUNT, REPORT, 5_000).await?;
+    let path = format!("/v1/accounts/{ACCOUNT}/endpoints/{endpoint}");
+    world.api.expect(204, Method::DELETE, &path, None).await?;
+    nothing_waits(&world, &endpoint).await?;
+    let sent = world.receiver.received("failing").len();
+    println!("{sent} of 5000 were sent before it was deleted");
+    throughout("nothing more is sent", Duration::from_secs(3), || async {
+        let more = world.receiver.received("failing").len() - sent;
+        ensure!(more == 0, "{more} more");
         Ok(())
     })
     .await?;
-    let after = latencies(&world).await?;
-    println!("after it was deleted: {after}");
+    nothing_waits(&world, &endpoint).await?;
     world.is_well()
 }
 
@@ -129,6 +146,24 @@ async fn many_paused_endpoints_take_little_memory((): ()) -> Result<()> {
     );
     ensure!(grown < MOST_FOR_PAUSED, "{grown} bytes more");
     world.is_well()
+}
+
+/// Until no stream holds anything for the endpoint. A retry that was scheduled
+/// while it was deleted ends when it is due.
+async fn nothing_waits(world: &World, endpoint: &str) -> Result<()> {
+    eventually("what waited is gone", LIMIT, || async {
+        let parked = format!("park.*.{endpoint}");
+        let parked = world.deployment.messages("PARKED", &parked).await?;
+        let scheduled = format!("retry.at.*.{endpoint}.>");
+        let scheduled = world.deployment.messages("RETRIES", &scheduled).await?;
+        let left = world.deployment.messages("DELIVERIES", ">").await?;
+        ensure!(
+            parked == 0 && scheduled == 0 && left == 0,
+            "{parked} parked, {scheduled} scheduled, {left} lists"
+        );
+        Ok(())
+    })
+    .await
 }
 
 /// The other endpoint's.
