@@ -31,6 +31,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<()>> {
     harness::scenarios![
         dispatchers_come_and_go_and_nothing_is_lost,
         a_stopped_dispatcher_sends_nothing_after_its_lease,
+        partitions_change_hands_beside_an_endpoint_that_hangs,
     ]
 }
 
@@ -249,5 +250,42 @@ async fn a_stopped_dispatcher_sends_nothing_after_its_lease((): ()) -> Result<()
         }
     }
     println!("{events} events: {repeats} repeats, {late} of them seen after SIGCONT");
+    world.is_well()
+}
+
+async fn partitions_change_hands_beside_an_endpoint_that_hangs((): ()) -> Result<()> {
+    let settings = [
+        ("POSTRIDER_DELIVERY_TIMEOUT", "4s"),
+        ("POSTRIDER_BREAKER_FAILURES", "0"),
+    ];
+    let world = World::start(Mode::Processes, &settings).await?;
+    let endpoints = Endpoints::make(&world).await?;
+    // As many as there are partitions, so that each has some.
+    for number in 0..16 {
+        let path = format!("hanging-{number}");
+        let never = Answer::status(200).after(2 * LIMIT);
+        world.receiver.script(&path, [never]);
+        world.endpoint(ACCOUNT, &path, json!({})).await?;
+    }
+    let load = Load::start(&world, ACCOUNT, 10).await?;
+    sleep(SETTLE).await;
+    let joined = Instant::now();
+    start(&world, "dispatcher-2").await?;
+    sleep(2 * SETTLE).await;
+    let terminated = Instant::now();
+    world.deployment.terminate("dispatcher-2")?;
+    sleep(SETTLE).await;
+    let over = Instant::now();
+    let published = load.stop().await?;
+    let arrived = endpoints.all_arrived(&world, &published.ids()).await?;
+    for (path, received) in &arrived {
+        let repeats = repeated(received);
+        ensure!(repeats.is_empty(), "sent again to {path}: {repeats:?}");
+    }
+    println!(
+        "silent at most {:.2?} after one joined, {:.2?} after it left",
+        longest_silence(&arrived, joined, terminated),
+        longest_silence(&arrived, terminated, over),
+    );
     world.is_well()
 }
