@@ -37,6 +37,7 @@ const READ_PAUSE: Duration = Duration::from_millis(500);
 enum News {
     Gained(Gain),
     Found(Partition, Vec<(EndpointId, u64)>),
+    Calm(Partition, oneshot::Sender<()>),
     Drain(Partition, oneshot::Sender<()>),
     Lost(Partition, oneshot::Sender<()>),
     Posted {
@@ -91,6 +92,14 @@ impl Handle {
         }
     }
 
+    /// Begins nothing more for the partition's slow endpoints; returns when
+    /// nothing of theirs is in flight, which is looked at twice a second.
+    pub(crate) async fn calm(&self, partition: Partition) {
+        let (done, is_calm) = oneshot::channel();
+        self.tell(News::Calm(partition, done));
+        let _ = is_calm.await;
+    }
+
     /// Begins nothing more for the partition; returns when what was begun is
     /// settled.
     pub(crate) async fn drain(&self, partition: Partition) {
@@ -124,6 +133,7 @@ pub(crate) struct Conductor {
     changes: broadcast::Receiver<Change>,
     /// Until when this process may send, by partition.
     deadlines: HashMap<Partition, (u64, Deadline)>,
+    calming: Vec<(Partition, oneshot::Sender<()>)>,
     draining: Vec<(Partition, oneshot::Sender<()>)>,
     /// Where what was begun runs.
     tasks: TaskTracker,
@@ -153,6 +163,7 @@ impl Conductor {
             arrivals,
             changes: endpoints.changes(),
             deadlines: HashMap::new(),
+            calming: Vec::new(),
             draining: Vec::new(),
             tasks,
             gauges,
@@ -188,6 +199,7 @@ impl Conductor {
             let at = Instant::now();
             if at >= next_sweep {
                 self.lanes.sweep(at);
+                self.answer_the_calm(at);
                 self.gauges.set(self.lanes.census());
                 next_sweep = at + SWEEP;
             }
@@ -214,6 +226,11 @@ impl Conductor {
                 self.lanes.gained(partition, epoch, settled, parked, at);
             }
             News::Found(partition, parked) => self.lanes.found(partition, parked, at),
+            News::Calm(partition, done) => {
+                self.lanes.calm(partition);
+                self.calming.push((partition, done));
+                self.answer_the_calm(at);
+            }
             News::Drain(partition, done) => {
                 self.lanes.drain(partition);
                 self.draining.push((partition, done));
@@ -255,6 +272,16 @@ impl Conductor {
             Ok(Change::Deleted { id, .. }) => self.lanes.changed(*id, at),
             // The directory lives as long as the role.
             Err(RecvError::Lagged(_) | RecvError::Closed) => self.lanes.all_changed(at),
+        }
+    }
+
+    fn answer_the_calm(&mut self, now: Instant) {
+        let lanes = &self.lanes;
+        let calm = self
+            .calming
+            .extract_if(.., |(partition, _)| lanes.is_calm(*partition, now));
+        for (_, done) in calm {
+            let _ = done.send(());
         }
     }
 

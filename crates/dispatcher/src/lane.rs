@@ -15,6 +15,9 @@ use crate::item::Item;
 /// POSTs at once to an endpoint that says nothing else.
 pub(crate) const DEFAULT_CONCURRENCY: u32 = 64;
 
+/// A change of owner may wait so long for a POST.
+const BRISK: Duration = Duration::from_secs(1);
+
 /// What waits longer than this is parked.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -66,6 +69,10 @@ pub(crate) struct Lane {
     pacer: Option<Pacer>,
     pub(crate) breaker: Breaker,
     pub(crate) in_flight: u32,
+    /// When those in flight began, as if they ended in that order.
+    begun: VecDeque<Instant>,
+    /// The last POST took longer than [`BRISK`].
+    was_slow: bool,
     /// It stands in line for its account's share.
     pub(crate) in_line: bool,
     /// Nothing is sent before this: it cannot be signed, or the endpoint said
@@ -100,6 +107,8 @@ impl Lane {
             backlog: Backlog::default(),
             breaker,
             in_flight: 0,
+            begun: VecDeque::new(),
+            was_slow: false,
             in_line: false,
             held_until: None,
             wake_at: None,
@@ -203,6 +212,7 @@ impl Lane {
     pub(crate) fn sent(&mut self, is_test: bool, now: Instant) {
         self.last_used = now;
         self.in_flight += 1;
+        self.begun.push_back(now);
         if let Some(pacer) = &mut self.pacer {
             pacer.sent(now);
         }
@@ -215,6 +225,8 @@ impl Lane {
     pub(crate) fn ended(&mut self, result: Option<bool>, now: Instant) -> breaker::Change {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.ended += 1;
+        let begun = self.begun.pop_front();
+        self.was_slow = begun.is_some_and(|begun| now.saturating_duration_since(begun) > BRISK);
         match result {
             Some(true) => self.breaker.succeeded(now),
             Some(false) => self.breaker.failed(now),
@@ -263,6 +275,13 @@ impl Lane {
             pacer.ready_at(now).max(now) + wait
         });
         (DeferralReason::Throttled, until)
+    }
+
+    /// Whether its POSTs take so long that a change of owner should not have to
+    /// wait for another one.
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
+        let oldest = self.begun.front();
+        self.was_slow || oldest.is_some_and(|at| now.saturating_duration_since(*at) > BRISK)
     }
 
     /// Whether more should be read from PARKED.

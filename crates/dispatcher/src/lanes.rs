@@ -65,6 +65,8 @@ struct Owned {
     settled: SettledSet,
     /// Actions under way whose end is not known yet.
     under_way: usize,
+    /// Nothing new is begun where POSTs take long.
+    calming: bool,
     /// Nothing new is begun.
     draining: bool,
 }
@@ -144,6 +146,7 @@ impl Lanes {
             since: now,
             settled,
             under_way: 0,
+            calming: false,
             draining: false,
         };
         self.partitions.insert(partition, owned);
@@ -176,6 +179,24 @@ impl Lanes {
                 self.touched.insert(endpoint);
             }
         }
+    }
+
+    /// Begins nothing more where POSTs take long, so that letting go of the
+    /// partition will take a moment only.
+    pub(crate) fn calm(&mut self, partition: Partition) {
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.calming = true;
+        }
+    }
+
+    /// Whether nothing of the partition is in flight that takes long.
+    pub(crate) fn is_calm(&self, partition: Partition, now: Instant) -> bool {
+        let of_partition = |lane: &&Lane| lane.partition == partition && lane.in_flight > 0;
+        !self
+            .lanes
+            .values()
+            .filter(of_partition)
+            .any(|lane| lane.is_slow(now))
     }
 
     /// Takes nothing new from the partition and gives back what only waits.
@@ -583,7 +604,7 @@ impl Lanes {
             }
             return true;
         }
-        if lane.in_line {
+        if lane.in_line || (owned.calming && lane.is_slow(now)) {
             return false;
         }
         match lane.gate(now) {

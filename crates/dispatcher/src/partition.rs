@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, EndpointDirectory, Message};
+use broker::{Broker, Consumer, EndpointDirectory, Message};
 use domain::{EndpointId, Partition};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -29,6 +29,8 @@ pub(crate) const ROOM: usize = 131_072;
 const DIRECTORY_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks for what an earlier owner parked late.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// For POSTs that take long to end, before nothing new is begun at all.
+const CALM: Duration = Duration::from_secs(10);
 const CALL: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -75,6 +77,23 @@ impl Tenure {
         };
         shared.conductor.gained(gain);
         let mut consumer = shared.broker.consume_owned(self.partition, self.epoch);
+        self.take_in_until(shared, &mut consumer, self.leave.cancelled())
+            .await;
+        // Others go on while it is waited for those that take long.
+        let calm = timeout(CALM, shared.conductor.calm(self.partition));
+        self.take_in_until(shared, &mut consumer, calm).await;
+        shared.conductor.drain(self.partition).await;
+        // Only now: it renews the messages that are in work.
+        drop(consumer);
+    }
+
+    async fn take_in_until(
+        &self,
+        shared: &Shared,
+        consumer: &mut Consumer,
+        end: impl Future<Output = impl Sized>,
+    ) {
+        tokio::pin!(end);
         let mut look = interval(LOOK_AGAIN);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.tick().await;
@@ -85,18 +104,15 @@ impl Tenure {
                     shared.conductor.found(self.partition, self.parked(shared).await);
                     continue;
                 }
-                () = self.leave.cancelled() => break,
+                _ = &mut end => return,
             };
             for message in messages {
                 tokio::select! {
                     () = self.take_in(shared, message) => {}
-                    () = self.leave.cancelled() => break,
+                    _ = &mut end => return,
                 }
             }
         }
-        shared.conductor.drain(self.partition).await;
-        // Only now: it renews the messages that are in work.
-        drop(consumer);
     }
 
     /// Learns what earlier owners have done and left.

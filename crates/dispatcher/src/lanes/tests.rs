@@ -449,6 +449,32 @@ fn a_partition_is_let_go_of_when_nothing_is_under_way() {
 }
 
 #[test]
+fn before_a_partition_is_let_go_of_others_do_not_wait_for_what_hangs() {
+    let hanging = Arc::new(Mutex::new(None));
+    let which = Arc::clone(&hanging);
+    let behaviour = move |delivery: &Delivery, _| {
+        let hangs = *which.lock().unwrap() == Some(delivery.endpoint_id);
+        (if hangs { 10 * SECOND } else { 10 * MILLI }, true)
+    };
+    let mut world = World::new(1_000, Box::new(behaviour));
+    let (hangs, healthy) = (world.endpoint("acme", None), world.endpoint("acme", None));
+    *hanging.lock().unwrap() = Some(hangs);
+    let partition = world.lanes.hash.iter().next().unwrap();
+    world.arrive(hangs, 1);
+    world.pass(2 * SECOND);
+    world.lanes.calm(partition);
+    assert!(!world.lanes.is_calm(partition, world.now));
+    world.arrive(hangs, 1);
+    world.arrive(healthy, 20);
+    world.pass(SECOND);
+    assert_eq!(world.posts_to(hangs).len(), 1);
+    assert_eq!(world.posts_to(healthy).len(), 20);
+    world.pass(8 * SECOND);
+    assert!(world.lanes.is_calm(partition, world.now));
+    assert_eq!(world.posts_to(hangs).len(), 1);
+}
+
+#[test]
 fn what_comes_twice_is_sent_once() {
     let mut world = World::new(1_000, takes(SECOND));
     let endpoint = world.endpoint("acme", None);
