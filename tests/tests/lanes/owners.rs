@@ -27,6 +27,10 @@ const ENDPOINTS: usize = 4;
 const ABSENCE: Duration = Duration::from_secs(6);
 const SETTLE: Duration = Duration::from_secs(3);
 
+const HANGING_ACCOUNT: &str = "hanging";
+/// Set in the scenario where some hang.
+const HANGING_TIMEOUT: Duration = Duration::from_secs(4);
+
 pub(crate) fn scenarios() -> Vec<Scenario<()>> {
     harness::scenarios![
         dispatchers_come_and_go_and_nothing_is_lost,
@@ -265,9 +269,10 @@ async fn partitions_change_hands_beside_an_endpoint_that_hangs((): ()) -> Result
         let path = format!("hanging-{number}");
         let never = Answer::status(200).after(2 * LIMIT);
         world.receiver.script(&path, [never]);
-        world.endpoint(ACCOUNT, &path, json!({})).await?;
+        world.endpoint(HANGING_ACCOUNT, &path, json!({})).await?;
     }
     let load = Load::start(&world, ACCOUNT, 10).await?;
+    let hanging_load = Load::start(&world, HANGING_ACCOUNT, 10).await?;
     sleep(SETTLE).await;
     let joined = Instant::now();
     start(&world, "dispatcher-2").await?;
@@ -277,15 +282,20 @@ async fn partitions_change_hands_beside_an_endpoint_that_hangs((): ()) -> Result
     sleep(SETTLE).await;
     let over = Instant::now();
     let published = load.stop().await?;
+    hanging_load.stop().await?;
     let arrived = endpoints.all_arrived(&world, &published.ids()).await?;
     for (path, received) in &arrived {
         let repeats = repeated(received);
         ensure!(repeats.is_empty(), "sent again to {path}: {repeats:?}");
     }
+    let after_joining = longest_silence(&arrived, joined, terminated);
+    let after_leaving = longest_silence(&arrived, terminated, over);
     println!(
-        "silent at most {:.2?} after one joined, {:.2?} after it left",
-        longest_silence(&arrived, joined, terminated),
-        longest_silence(&arrived, terminated, over),
+        "silent at most {after_joining:.2?} after one joined, {after_leaving:.2?} after it left"
+    );
+    ensure!(
+        after_joining.max(after_leaving) < HANGING_TIMEOUT,
+        "others waited for what hangs"
     );
     world.is_well()
 }
