@@ -54,10 +54,8 @@ impl Sender {
         }
         .headers();
         let request_headers = recorded(&headers);
-        let exchange = self
-            .client
-            .post(&endpoint.url, headers, body, timeout)
-            .await;
+        // On the heap: an attempt's task is moved when it is spawned.
+        let exchange = Box::pin(self.client.post(&endpoint.url, headers, body, timeout)).await;
         let next_attempt_at = decide::next_attempt_at(
             schedule,
             delivery.attempt_number,

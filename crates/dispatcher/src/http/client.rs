@@ -26,8 +26,10 @@ use super::resolve::Resolver;
 /// host has connections of its own and the number of hosts has no bound.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// As many idle connections are kept to a host.
-const MAX_IDLE_PER_HOST: usize = 32;
+/// As many idle connections are kept to a host. Many endpoints may share one,
+/// and each has up to 64 POSTs at once: with fewer, connections are made anew
+/// all the time.
+const MAX_IDLE_PER_HOST: usize = 512;
 
 /// Largest response head, in bytes. A larger one is an invalid response, so
 /// that what is recorded of an attempt has a bound.
