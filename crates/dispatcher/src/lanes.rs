@@ -1,6 +1,15 @@
 //! Every lane of the partitions that this process owns. No I/O: what happened
 //! comes in with the time it happened, what is to be done comes out as
 //! [`Action`]s.
+//!
+//! - here: what arrives, and whose turn it is
+//! - [`tenure`]: partitions come and go
+//! - [`ends`]: what became of what was begun
+
+mod ends;
+mod tenure;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -11,9 +20,9 @@ use domain::breaker::{self, Breaker};
 use domain::{AccountId, DeferralReason, Endpoint, EndpointId, Partition, Partitions, Timestamp};
 
 use crate::decide::{self, End};
-use crate::item::{Item, Source};
+use crate::item::Item;
 use crate::lane::{Gate, Lane, time_of};
-use crate::settled::{Claim, Key, SettledSet, Settlement};
+use crate::settled::{Claim, SettledSet, Settlement};
 use crate::share::Share;
 
 /// Outcomes that are not recorded yet, at most. When there are so many, nothing
@@ -131,106 +140,6 @@ impl Lanes {
         }
     }
 
-    /// The partition is this process's from now on. `parked` names endpoints
-    /// that have something in PARKED.
-    pub(crate) fn gained(
-        &mut self,
-        partition: Partition,
-        epoch: u64,
-        settled: SettledSet,
-        parked: Vec<(EndpointId, u64)>,
-        now: Instant,
-    ) {
-        let owned = Owned {
-            epoch,
-            since: now,
-            settled,
-            under_way: 0,
-            calming: false,
-            draining: false,
-        };
-        self.partitions.insert(partition, owned);
-        self.found(partition, parked, now);
-    }
-
-    /// Endpoints of the partition have something in PARKED, whether known or
-    /// not.
-    pub(crate) fn found(
-        &mut self,
-        partition: Partition,
-        parked: Vec<(EndpointId, u64)>,
-        now: Instant,
-    ) {
-        if !self
-            .partitions
-            .get(&partition)
-            .is_some_and(|owned| !owned.draining)
-        {
-            return;
-        }
-        for (endpoint, messages) in parked {
-            if !self.lanes.contains_key(&endpoint) {
-                // How it is, the earlier owner knew: it is approached slowly.
-                let breaker = Breaker::cautious(self.settings.breaker, now);
-                self.make_lane(partition, endpoint, None, breaker, now);
-            }
-            if let Some(lane) = self.lanes.get_mut(&endpoint) {
-                lane.backlog.found(messages);
-                self.touched.insert(endpoint);
-            }
-        }
-    }
-
-    /// Begins nothing more where POSTs take long, so that letting go of the
-    /// partition will take a moment only.
-    pub(crate) fn calm(&mut self, partition: Partition) {
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            owned.calming = true;
-        }
-    }
-
-    /// Whether nothing of the partition is in flight that takes long.
-    pub(crate) fn is_calm(&self, partition: Partition, now: Instant) -> bool {
-        let of_partition = |lane: &&Lane| lane.partition == partition && lane.in_flight > 0;
-        !self
-            .lanes
-            .values()
-            .filter(of_partition)
-            .any(|lane| lane.is_slow(now))
-    }
-
-    /// Takes nothing new from the partition and gives back what only waits.
-    pub(crate) fn drain(&mut self, partition: Partition) {
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            owned.draining = true;
-        }
-        let of_partition = |lane: &&mut Lane| lane.partition == partition;
-        let waiting: Vec<Item> = self
-            .lanes
-            .values_mut()
-            .filter(of_partition)
-            .flat_map(Lane::give_back)
-            .collect();
-        for item in waiting {
-            self.free(item.key(), partition);
-            item.give_back();
-        }
-    }
-
-    /// Whether nothing of the partition is under way any more.
-    pub(crate) fn is_drained(&self, partition: Partition) -> bool {
-        self.partitions
-            .get(&partition)
-            .is_none_or(|owned| owned.draining && owned.under_way == 0)
-    }
-
-    /// The partition is no longer this process's.
-    pub(crate) fn lost(&mut self, partition: Partition) {
-        self.drain(partition);
-        self.partitions.remove(&partition);
-        self.lanes.retain(|_, lane| lane.partition != partition);
-    }
-
     /// Deliveries have arrived.
     pub(crate) fn arrived(&mut self, partition: Partition, items: Vec<Item>, now: Instant) {
         for item in items {
@@ -304,170 +213,6 @@ impl Lanes {
     /// The next attempt of what was done before is scheduled.
     pub(crate) fn repeated(&mut self, item: Item) {
         self.release(item);
-    }
-
-    /// A POST has ended: `result` is whether it succeeded, `None` if none was
-    /// made or it was a test.
-    pub(crate) fn posted(
-        &mut self,
-        endpoint: EndpointId,
-        account: &AccountId,
-        result: Option<bool>,
-        now: Instant,
-    ) -> breaker::Change {
-        self.share.end(account);
-        let mut change = breaker::Change::None;
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
-            change = lane.ended(result, now);
-            if change == breaker::Change::Opened {
-                lane.park_the_patient(now);
-            }
-            self.touched.insert(endpoint);
-        }
-        change
-    }
-
-    /// The endpoint answered that it is gone: it gets nothing more until the
-    /// directory has a newer version of it, which is to say that it is disabled.
-    pub(crate) fn gone(&mut self, endpoint: EndpointId, now: Instant) {
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
-            lane.held_until = Some(now + REST);
-        }
-    }
-
-    /// What became of an attempt is recorded, and its next one scheduled.
-    pub(crate) fn settled(&mut self, item: Item, settlement: Settlement, now_is: Timestamp) {
-        self.unrecorded = self.unrecorded.saturating_sub(1);
-        let partition = self.hash.of(item.delivery.endpoint_id);
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            owned.is_through(&item);
-            let copies = owned.settled.settle(item.key(), settlement, now_is);
-            for copy in copies {
-                self.release(copy);
-            }
-        }
-        self.release(item);
-    }
-
-    /// It could not be settled here, now. `rests` says that its endpoint cannot
-    /// be sent to for a while.
-    pub(crate) fn unsettled(&mut self, item: Item, rests: bool, now: Instant) {
-        self.unrecorded = self.unrecorded.saturating_sub(1);
-        let endpoint = item.delivery.endpoint_id;
-        let partition = self.hash.of(endpoint);
-        let Some(owned) = self.partitions.get_mut(&partition) else {
-            return item.give_back();
-        };
-        owned.is_through(&item);
-        // What is parked was read, and is not read again by this process.
-        let stays = (rests || item.is_parked()) && !owned.draining && owned.epoch == item.epoch;
-        match self.lanes.get_mut(&endpoint) {
-            Some(lane) if stays => {
-                lane.held_until = Some(now + REST);
-                lane.put_back(item);
-                self.touched.insert(endpoint);
-            }
-            _ => {
-                self.free(item.key(), partition);
-                item.give_back();
-            }
-        }
-    }
-
-    /// A list is in PARKED, or was refused (`None`).
-    pub(crate) fn stored(
-        &mut self,
-        endpoint: EndpointId,
-        items: Vec<Item>,
-        sequence: Option<u64>,
-        now: Instant,
-    ) {
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
-            lane.backlog.stored(sequence, items.len() as u64);
-            self.touched.insert(endpoint);
-        }
-        let partition = self.hash.of(endpoint);
-        if let (Some(owned), Some(first)) = (self.partitions.get_mut(&partition), items.first()) {
-            owned.is_through(first);
-        }
-        for item in items {
-            if sequence.is_none() {
-                self.free(item.key(), partition);
-                item.give_back();
-                continue;
-            }
-            let copies = match self.partitions.get_mut(&partition) {
-                Some(owned) => owned.settled.free(item.key()),
-                None => Vec::new(),
-            };
-            item.done();
-            for copy in copies {
-                // It may have been read before this was heard: then it is the
-                // one to send.
-                if copy.is_parked() {
-                    self.arrive(partition, copy, now);
-                } else {
-                    copy.done();
-                }
-            }
-        }
-    }
-
-    /// Frees an attempt. Copies that waited for it are not needed: it comes
-    /// again itself.
-    fn free(&mut self, key: Key, partition: Partition) {
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            for copy in owned.settled.free(key) {
-                self.release(copy);
-            }
-        }
-    }
-
-    /// An attempt is done with. A message is acked when all of it is dropped;
-    /// what stands in PARKED is counted.
-    fn release(&mut self, item: Item) {
-        if let Source::Parked(sequence) = item.source
-            && let Some(lane) = self.lanes.get_mut(&item.delivery.endpoint_id)
-        {
-            lane.backlog.settled(sequence);
-            self.touched.insert(item.delivery.endpoint_id);
-        }
-        item.done();
-    }
-
-    /// What PARKED held; `None` if it could not be asked.
-    pub(crate) fn read(
-        &mut self,
-        endpoint: EndpointId,
-        lists: Option<Vec<(u64, Vec<Item>)>>,
-        now: Instant,
-    ) {
-        let Some(lane) = self.lanes.get_mut(&endpoint) else {
-            return;
-        };
-        self.touched.insert(endpoint);
-        let partition = lane.partition;
-        let Some(lists) = lists else {
-            lane.backlog.read_failed();
-            self.wake_at(endpoint, now + READ_AGAIN);
-            return;
-        };
-        for (sequence, items) in &lists {
-            lane.backlog.took(*sequence, items.len());
-        }
-        if lane.backlog.read_ended(!lists.is_empty()) {
-            self.wake_at(endpoint, now + READ_AGAIN);
-        }
-        for (_, items) in lists {
-            self.arrived(partition, items, now);
-        }
-    }
-
-    pub(crate) fn discarded(&mut self, endpoint: EndpointId) {
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
-            lane.backlog.discard_ended();
-            self.touched.insert(endpoint);
-        }
     }
 
     /// The directory has another version of the endpoint, or has it no more.
@@ -653,6 +398,3 @@ impl Lanes {
         census
     }
 }
-
-#[cfg(test)]
-mod tests;

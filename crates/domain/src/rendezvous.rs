@@ -7,7 +7,7 @@ use crate::partition::splitmix64;
 
 /// The member that the partition falls to; `None` if there are no members.
 #[must_use]
-pub fn owner<'a>(members: &'a [String], partition: Partition) -> Option<&'a str> {
+pub fn owner(members: &[String], partition: Partition) -> Option<&str> {
     members
         .iter()
         .map(String::as_str)

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use domain::{Delivery, DeliveryId, Partitions};
 
 use super::*;
+use crate::item::Source;
 use crate::samples;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -512,7 +513,7 @@ mod random {
             slow in 1_u64..2_000,
         ) {
             let behave = move |delivery: &Delivery, _: Duration| {
-                let slowly = delivery.id.as_bytes()[15] % 4 == 0;
+                let slowly = delivery.id.as_bytes()[15].is_multiple_of(4);
                 (if slowly { MILLI * u32::try_from(slow).unwrap() } else { MILLI }, true)
             };
             let mut world = World::new(capacity, Box::new(behave));
@@ -543,7 +544,8 @@ mod random {
             for (endpoint, limit) in endpoints {
                 if let Some(limit) = limit {
                     let most = most_in_a_second(&world.posts_to(endpoint));
-                    prop_assert!(most as u32 <= limit + limit / 100 + 2, "{most} of {limit}");
+                    let bound = usize::try_from(limit + limit / 100 + 2).unwrap();
+                    prop_assert!(most <= bound, "{most} of {limit}");
                 }
             }
         }

@@ -1,0 +1,88 @@
+//! One attempt's way through its task.
+
+use tracing::error;
+
+use super::{Handle, News};
+use crate::deliver::{Deliver, Unsettled};
+use crate::item::Item;
+use crate::step::Step;
+
+/// Work on one attempt. Whatever becomes of its task, the conductor hears of
+/// its end.
+#[derive(Debug)]
+pub(super) struct Work {
+    handle: Handle,
+    /// Taken by its end.
+    pub(super) item: Option<Item>,
+    /// Its place among those in flight was not given back yet.
+    in_flight: bool,
+}
+
+impl Work {
+    pub(super) const fn new(handle: Handle, item: Item, in_flight: bool) -> Self {
+        Self {
+            handle,
+            item: Some(item),
+            in_flight,
+        }
+    }
+
+    /// The exchange is over: the endpoint may get the next one, while this one
+    /// is being recorded.
+    pub(super) async fn posted(mut self, deliver: &Deliver, step: Result<Step, Unsettled>) {
+        if let (Ok(Step { gone: Some(_), .. }), Some(item)) = (&step, &self.item) {
+            // Before its place is free for the next one.
+            self.handle.tell(News::Gone(item.delivery.endpoint_id));
+        }
+        let tells = self.item.as_ref().is_some_and(|item| !item.is_test());
+        let result = step.as_ref().ok().and_then(Step::succeeded);
+        self.leave_flight(result.filter(|_| tells));
+        match step {
+            Ok(step) => self.conclude(deliver, step).await,
+            Err(reason) => self.give_up(&reason),
+        }
+    }
+
+    pub(super) async fn conclude(mut self, deliver: &Deliver, step: Step) {
+        let Some(item) = &self.item else { return };
+        match deliver.conclude(&item.delivery, step).await {
+            Ok(settlement) => {
+                if let Some(item) = self.item.take() {
+                    self.handle.tell(News::Settled(item, settlement));
+                }
+            }
+            Err(reason) => self.give_up(&reason),
+        }
+    }
+
+    fn give_up(&mut self, reason: &Unsettled) {
+        let Some(item) = self.item.take() else { return };
+        if matches!(reason, Unsettled::Publish(_)) {
+            error!(%reason, delivery = %item.delivery.id, "an outcome of {} was refused", item.delivery.id);
+        }
+        let rests = matches!(reason, Unsettled::Secret(_));
+        self.handle.tell(News::Unsettled(item, rests));
+    }
+
+    fn leave_flight(&mut self, result: Option<bool>) {
+        if std::mem::take(&mut self.in_flight)
+            && let Some(item) = &self.item
+        {
+            self.handle.tell(News::Posted {
+                endpoint: item.delivery.endpoint_id,
+                account: item.delivery.event.account.clone(),
+                result,
+            });
+        }
+    }
+}
+
+impl Drop for Work {
+    /// Its task panicked or was dropped.
+    fn drop(&mut self) {
+        self.leave_flight(None);
+        if let Some(item) = self.item.take() {
+            self.handle.tell(News::Unsettled(item, true));
+        }
+    }
+}
