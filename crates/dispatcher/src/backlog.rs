@@ -3,6 +3,7 @@
 //! it.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::item::Item;
 
@@ -12,6 +13,8 @@ const MAX_LIST: usize = 128;
 const MAX_LIST_BYTES: usize = 192 * 1_024;
 /// What stands beside the body.
 const ITEM_BYTES: usize = 256;
+/// Between two lists that are not full.
+const GATHER: Duration = Duration::from_millis(250);
 /// Reads that found nothing where something should be: then it is gone.
 const MAX_EMPTY_READS: u32 = 20;
 
@@ -21,6 +24,8 @@ pub(crate) struct Backlog {
     incoming: VecDeque<Item>,
     /// A list is being stored.
     parking: bool,
+    /// Until then, what comes is gathered.
+    gathered_at: Option<Instant>,
     /// The last message that was read.
     read: u64,
     /// The last one that is known to be stored; `u64::MAX` if that is unknown.
@@ -71,11 +76,22 @@ impl Backlog {
         self.incoming.push_back(item);
     }
 
-    /// The next list to store, one at a time.
-    pub(crate) fn next_list(&mut self) -> Option<Vec<Item>> {
+    /// When there will be a list to store, if something waits for that.
+    pub(crate) fn next_list_at(&self) -> Option<Instant> {
         if self.parking || self.incoming.is_empty() {
             return None;
         }
+        self.gathered_at
+    }
+
+    /// The next list to store, one at a time. What is parked is in no hurry, so
+    /// it is gathered: each list costs the broker a write to disk.
+    pub(crate) fn next_list(&mut self, now: Instant) -> Option<Vec<Item>> {
+        let gathers = self.gathered_at.is_some_and(|at| at > now);
+        if self.parking || self.incoming.is_empty() || (gathers && self.incoming.len() < MAX_LIST) {
+            return None;
+        }
+        self.gathered_at = Some(now + GATHER);
         let mut bytes = 0;
         let mut list = Vec::new();
         while list.len() < MAX_LIST
@@ -194,26 +210,31 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_what_gathered_while_the_last_one_was_stored() {
+    fn a_list_is_what_gathered_since_the_last_one() {
         let mut backlog = Backlog::default();
+        let now = Instant::now();
         assert!(backlog.is_empty() && backlog.is_done());
         push(&mut backlog, 1);
-        assert_eq!(backlog.next_list().unwrap().len(), 1);
+        assert_eq!(backlog.next_list(now).unwrap().len(), 1);
         push(&mut backlog, 200);
-        assert!(backlog.next_list().is_none());
+        assert!(backlog.next_list(now).is_none());
         backlog.stored(Some(7), 1);
-        assert_eq!(backlog.next_list().unwrap().len(), 128);
+        assert_eq!(backlog.next_list(now).unwrap().len(), 128);
         backlog.stored(Some(9), 128);
-        assert_eq!(backlog.next_list().unwrap().len(), 72);
+        assert!(backlog.next_list(now).is_none());
+        assert_eq!(backlog.next_list_at(), Some(now + GATHER));
+        assert_eq!(backlog.next_list(now + GATHER).unwrap().len(), 72);
         assert_eq!(backlog.waiting(), 129);
     }
 
     #[test]
     fn what_is_settled_in_order_is_removed() {
         let mut backlog = Backlog::default();
+        let mut now = Instant::now();
         for sequence in [5, 8] {
             push(&mut backlog, 2);
-            let count = backlog.next_list().unwrap().len() as u64;
+            now += GATHER;
+            let count = backlog.next_list(now).unwrap().len() as u64;
             backlog.stored(Some(sequence), count);
         }
         assert_eq!(backlog.next_read(), Some(0));
@@ -252,7 +273,7 @@ mod tests {
     fn a_replica_that_lags_is_asked_again() {
         let mut backlog = Backlog::default();
         push(&mut backlog, 1);
-        backlog.next_list().unwrap();
+        backlog.next_list(Instant::now()).unwrap();
         backlog.stored(Some(3), 1);
         for _ in 1..MAX_EMPTY_READS {
             backlog.next_read().unwrap();

@@ -290,7 +290,7 @@ impl Lanes {
             return;
         };
         if !owned.draining {
-            if let Some(items) = lane.backlog.next_list() {
+            if let Some(items) = lane.backlog.next_list(now) {
                 let (reason, until) = lane.deferral(now);
                 let until = until.map(|until| time_of(until, now, now_is));
                 owned.under_way += 1;
@@ -306,6 +306,10 @@ impl Lanes {
         }
         if let Some(through) = lane.backlog.next_discard() {
             self.actions.push(Action::Discard(endpoint, through));
+        }
+        let next_list_at = lane.backlog.next_list_at();
+        if let Some(at) = next_list_at.filter(|at| *at > now) {
+            self.wake_at(endpoint, at);
         }
     }
 
