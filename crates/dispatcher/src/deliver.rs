@@ -156,7 +156,8 @@ impl Deliver {
             Content::EventsSequence(sequence) => *sequence,
         };
         loop {
-            match timeout(BODY_PATIENCE, self.broker.event_at(sequence)).await {
+            let read = Box::pin(self.broker.event_at(sequence));
+            match timeout(BODY_PATIENCE, read).await {
                 // A stream that was made anew holds another event there.
                 Ok(Ok(event)) => {
                     return event
@@ -195,7 +196,9 @@ impl Deliver {
 
     async fn disable(&self, command: Option<DisableEndpoint>) -> Result<(), broker::Error> {
         match command {
-            Some(command) => self.broker.send_disable(command).await,
+            // On the heap, as the other rare ones: an attempt's task is moved
+            // several times, and has room for each future it may await.
+            Some(command) => Box::pin(self.broker.send_disable(command)).await,
             None => Ok(()),
         }
     }
@@ -215,7 +218,7 @@ impl Deliver {
             previous_attempt: trace,
             ..delivery.clone()
         };
-        self.broker.schedule_retry(&next, at).await
+        Box::pin(self.broker.schedule_retry(&next, at)).await
     }
 }
 
