@@ -1,7 +1,10 @@
 //! Lists: what accumulated while the previous publish was being acked travels
-//! as one message. A lone item waits for nothing.
+//! as one message. A lone item waits for nothing; where nobody waits for the
+//! items either, lists keep a distance, since each costs the broker a write to
+//! disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
@@ -9,6 +12,7 @@ use bytes::Bytes;
 use domain::{Content, Delivery, Outcome, Partition, Plan, Record};
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -19,6 +23,10 @@ use crate::{Broker, Error};
 const MAX_ITEMS: usize = 128;
 /// Bytes of a list, about, unless one item alone has more.
 const MAX_BYTES: usize = 256 * 1_024;
+/// Between two lists of plans that are not full: only history reads them.
+const BETWEEN_PLANS: Duration = Duration::from_millis(100);
+/// Between two lists of why deliveries wait.
+const BETWEEN_DEFERRALS: Duration = Duration::from_millis(500);
 /// What stands beside the big parts of an item.
 const ITEM_BYTES: usize = 256;
 
@@ -38,10 +46,17 @@ type Entry<T> = (T, oneshot::Sender<Result<(), Error>>);
 struct Lists<T>(Vec<mpsc::Sender<Entry<T>>>);
 
 impl<T: Item> Lists<T> {
-    fn start(broker: &Broker, tasks: &TaskTracker, subject: impl Fn(Partition) -> String) -> Self {
+    /// Lists of a partition begin `distance` apart, unless full.
+    fn start(
+        broker: &Broker,
+        tasks: &TaskTracker,
+        subject: impl Fn(Partition) -> String,
+        distance: Duration,
+    ) -> Self {
         let queues = broker.partitions().iter().map(|partition| {
             let (sender, receiver) = mpsc::channel(2 * MAX_ITEMS);
-            tasks.spawn(send_lists(broker.clone(), subject(partition), receiver));
+            let lists = send_lists(broker.clone(), subject(partition), receiver, distance);
+            tasks.spawn(lists);
             sender
         });
         Self(queues.collect())
@@ -59,9 +74,24 @@ impl<T: Item> Lists<T> {
     }
 }
 
+/// The next one that is there, or comes until `not_before`.
+async fn next<T>(queue: &mut mpsc::Receiver<T>, not_before: Instant) -> Option<T> {
+    match queue.try_recv() {
+        Ok(entry) => Some(entry),
+        Err(_) if Instant::now() >= not_before => None,
+        Err(_) => timeout_at(not_before, queue.recv()).await.ok().flatten(),
+    }
+}
+
 /// Ends when nobody can send any more and the queue is empty.
-async fn send_lists<T: Item>(broker: Broker, subject: String, mut queue: mpsc::Receiver<Entry<T>>) {
+async fn send_lists<T: Item>(
+    broker: Broker,
+    subject: String,
+    mut queue: mpsc::Receiver<Entry<T>>,
+    distance: Duration,
+) {
     let mut left_over = None;
+    let mut not_before = Instant::now();
     loop {
         let Some(first) = (match left_over.take() {
             Some(entry) => Some(entry),
@@ -72,7 +102,9 @@ async fn send_lists<T: Item>(broker: Broker, subject: String, mut queue: mpsc::R
         let mut bytes = first.0.bytes();
         let mut entries = vec![first];
         while entries.len() < MAX_ITEMS {
-            let Ok(entry) = queue.try_recv() else { break };
+            let Some(entry) = next(&mut queue, not_before).await else {
+                break;
+            };
             bytes += entry.0.bytes();
             if bytes > MAX_BYTES {
                 left_over = Some(entry);
@@ -80,6 +112,7 @@ async fn send_lists<T: Item>(broker: Broker, subject: String, mut queue: mpsc::R
             }
             entries.push(entry);
         }
+        not_before = Instant::now() + distance;
         let (items, waiting): (Vec<T>, Vec<_>) = entries.into_iter().unzip();
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
@@ -160,7 +193,12 @@ impl DeliveryPublisher {
     /// Starts the tasks that send.
     #[must_use]
     pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
-        Self(Arc::new(Lists::start(broker, tasks, delivery_subject)))
+        Self(Arc::new(Lists::start(
+            broker,
+            tasks,
+            delivery_subject,
+            Duration::ZERO,
+        )))
     }
 
     /// Sends deliveries of one event whose endpoints are in `partition`; at
@@ -187,7 +225,7 @@ impl PlanPublisher {
     #[must_use]
     pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
         Self(
-            Arc::new(Lists::start(broker, tasks, plan_subject)),
+            Arc::new(Lists::start(broker, tasks, plan_subject, BETWEEN_PLANS)),
             broker.clone(),
         )
     }
@@ -206,26 +244,37 @@ impl PlanPublisher {
 
 /// Sends records of attempts to history.
 #[derive(Debug, Clone)]
-pub struct RecordPublisher(Arc<Lists<Arc<Record>>>, Broker);
+pub struct RecordPublisher {
+    /// What settles a delivery: its sender waits for it to be stored.
+    outcomes: Arc<Lists<Arc<Record>>>,
+    deferrals: Arc<Lists<Arc<Record>>>,
+    broker: Broker,
+}
 
 impl RecordPublisher {
     /// Starts the tasks that send.
     #[must_use]
     pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
-        Self(
-            Arc::new(Lists::start(broker, tasks, record_subject)),
-            broker.clone(),
-        )
+        let lists = |distance| Arc::new(Lists::start(broker, tasks, record_subject, distance));
+        Self {
+            outcomes: lists(Duration::ZERO),
+            deferrals: lists(BETWEEN_DEFERRALS),
+            broker: broker.clone(),
+        }
     }
 
-    /// Returns when the record is stored.
+    /// Returns when the record is stored. One of a deferral may be stored
+    /// after one of its attempt.
     ///
     /// # Errors
     ///
     /// When the server refuses it for good.
     pub async fn publish(&self, record: Arc<Record>) -> Result<(), Error> {
-        self.0
-            .publish(self.1.partitions().of(record.endpoint_id), record)
-            .await
+        let lists = match record.outcome {
+            Outcome::Deferred { .. } => &self.deferrals,
+            Outcome::Attempt(_) | Outcome::Ended { .. } => &self.outcomes,
+        };
+        let partition = self.broker.partitions().of(record.endpoint_id);
+        lists.publish(partition, record).await
     }
 }

@@ -3,6 +3,7 @@
 //! it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::item::Item;
@@ -13,8 +14,14 @@ const MAX_LIST: usize = 128;
 const MAX_LIST_BYTES: usize = 192 * 1_024;
 /// What stands beside the body.
 const ITEM_BYTES: usize = 256;
-/// Between two lists that are not full.
-const GATHER: Duration = Duration::from_millis(250);
+/// Between a list and the next short one, while the lane has enough to do: drawn
+/// anew each time, so that many lanes do not store theirs together.
+const GATHER: Range<Duration> = Duration::from_secs(2)..Duration::from_secs(4);
+/// The same for a lane that is about to run out of work, and for lists that are
+/// no longer short: they take memory.
+const GATHER_BRIEFLY: Duration = Duration::from_millis(250);
+/// Deliveries of a short list, at most.
+const SHORT: usize = 16;
 /// Reads that found nothing where something should be: then it is gone.
 const MAX_EMPTY_READS: u32 = 20;
 
@@ -24,8 +31,8 @@ pub(crate) struct Backlog {
     incoming: VecDeque<Item>,
     /// A list is being stored.
     parking: bool,
-    /// Until then, what comes is gathered.
-    gathered_at: Option<Instant>,
+    /// When the last list was begun, and how long to gather for the next.
+    listed: Option<(Instant, Duration)>,
     /// The last message that was read.
     read: u64,
     /// The last one that is known to be stored; `u64::MAX` if that is unknown.
@@ -77,21 +84,28 @@ impl Backlog {
     }
 
     /// When there will be a list to store, if something waits for that.
-    pub(crate) fn next_list_at(&self) -> Option<Instant> {
+    pub(crate) fn next_list_at(&self, hungry: bool) -> Option<Instant> {
         if self.parking || self.incoming.is_empty() {
             return None;
         }
-        self.gathered_at
+        self.listed.map(|(at, gather)| {
+            at + if hungry || self.incoming.len() > SHORT {
+                GATHER_BRIEFLY
+            } else {
+                gather
+            }
+        })
     }
 
     /// The next list to store, one at a time. What is parked is in no hurry, so
-    /// it is gathered: each list costs the broker a write to disk.
-    pub(crate) fn next_list(&mut self, now: Instant) -> Option<Vec<Item>> {
-        let gathers = self.gathered_at.is_some_and(|at| at > now);
+    /// it is gathered: each list costs the broker a write to disk. Only a lane
+    /// that is `hungry` will soon want to read it.
+    pub(crate) fn next_list(&mut self, now: Instant, hungry: bool) -> Option<Vec<Item>> {
+        let gathers = self.next_list_at(hungry).is_some_and(|at| at > now);
         if self.parking || self.incoming.is_empty() || (gathers && self.incoming.len() < MAX_LIST) {
             return None;
         }
-        self.gathered_at = Some(now + GATHER);
+        self.listed = Some((now, rand::random_range(GATHER)));
         let mut bytes = 0;
         let mut list = Vec::new();
         while list.len() < MAX_LIST
@@ -215,16 +229,32 @@ mod tests {
         let now = Instant::now();
         assert!(backlog.is_empty() && backlog.is_done());
         push(&mut backlog, 1);
-        assert_eq!(backlog.next_list(now).unwrap().len(), 1);
+        assert_eq!(backlog.next_list(now, false).unwrap().len(), 1);
         push(&mut backlog, 200);
-        assert!(backlog.next_list(now).is_none());
+        assert!(backlog.next_list(now, false).is_none());
         backlog.stored(Some(7), 1);
-        assert_eq!(backlog.next_list(now).unwrap().len(), 128);
+        assert_eq!(backlog.next_list(now, false).unwrap().len(), 128);
         backlog.stored(Some(9), 128);
-        assert!(backlog.next_list(now).is_none());
-        assert_eq!(backlog.next_list_at(), Some(now + GATHER));
-        assert_eq!(backlog.next_list(now + GATHER).unwrap().len(), 72);
+        assert!(backlog.next_list(now, false).is_none());
+        let soon = now + GATHER_BRIEFLY;
+        assert_eq!(backlog.next_list(soon, false).unwrap().len(), 72);
         assert_eq!(backlog.waiting(), 129);
+    }
+
+    #[test]
+    fn a_short_list_is_gathered_for_longer_while_the_lane_has_work() {
+        let mut backlog = Backlog::default();
+        let now = Instant::now();
+        push(&mut backlog, 1);
+        backlog.next_list(now, false).unwrap();
+        backlog.stored(Some(7), 1);
+        push(&mut backlog, SHORT);
+        let soon = now + GATHER_BRIEFLY;
+        let later = backlog.next_list_at(false).unwrap();
+        assert!(GATHER.contains(&(later - now)));
+        assert!(backlog.next_list(soon, false).is_none());
+        assert_eq!(backlog.next_list_at(true), Some(soon));
+        assert_eq!(backlog.next_list(soon, true).unwrap().len(), SHORT);
     }
 
     #[test]
@@ -233,8 +263,8 @@ mod tests {
         let mut now = Instant::now();
         for sequence in [5, 8] {
             push(&mut backlog, 2);
-            now += GATHER;
-            let count = backlog.next_list(now).unwrap().len() as u64;
+            now += GATHER.end;
+            let count = backlog.next_list(now, false).unwrap().len() as u64;
             backlog.stored(Some(sequence), count);
         }
         assert_eq!(backlog.next_read(), Some(0));
@@ -273,7 +303,7 @@ mod tests {
     fn a_replica_that_lags_is_asked_again() {
         let mut backlog = Backlog::default();
         push(&mut backlog, 1);
-        backlog.next_list(Instant::now()).unwrap();
+        backlog.next_list(Instant::now(), false).unwrap();
         backlog.stored(Some(3), 1);
         for _ in 1..MAX_EMPTY_READS {
             backlog.next_read().unwrap();

@@ -18,6 +18,9 @@ pub(crate) const DEFAULT_CONCURRENCY: u32 = 64;
 /// A change of owner may wait so long for a POST.
 const BRISK: Duration = Duration::from_secs(1);
 
+/// A paced lane with less work than this gets what is being parked for it.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What waits longer than this is parked.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -282,6 +285,18 @@ impl Lane {
     pub(crate) fn is_slow(&self, now: Instant) -> bool {
         let oldest = self.begun.front();
         self.was_slow || oldest.is_some_and(|at| now.saturating_duration_since(*at) > BRISK)
+    }
+
+    /// Whether it will soon be out of work, but for what is being parked.
+    pub(crate) fn is_hungry(&self) -> bool {
+        if self.breaker.probe_at().is_some() {
+            return false;
+        }
+        let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        match &self.pacer {
+            Some(pacer) => pacer.interval().saturating_mul(queued) < SOON,
+            None => queued <= self.in_flight,
+        }
     }
 
     /// Whether more should be read from PARKED.

@@ -289,8 +289,9 @@ impl Lanes {
         let Some(owned) = self.partitions.get_mut(&lane.partition) else {
             return;
         };
+        let hungry = lane.is_hungry();
         if !owned.draining {
-            if let Some(items) = lane.backlog.next_list(now) {
+            if let Some(items) = lane.backlog.next_list(now, hungry) {
                 let (reason, until) = lane.deferral(now);
                 let until = until.map(|until| time_of(until, now, now_is));
                 owned.under_way += 1;
@@ -307,7 +308,7 @@ impl Lanes {
         if let Some(through) = lane.backlog.next_discard() {
             self.actions.push(Action::Discard(endpoint, through));
         }
-        let next_list_at = lane.backlog.next_list_at();
+        let next_list_at = lane.backlog.next_list_at(hungry);
         if let Some(at) = next_list_at.filter(|at| *at > now) {
             self.wake_at(endpoint, at);
         }
