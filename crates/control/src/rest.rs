@@ -69,6 +69,7 @@ fn table() -> OpenApiRouter<Control> {
         .routes(routes!(endpoints::disable))
         .routes(routes!(endpoints::stats))
         .routes(routes!(attempts::list))
+        .routes(routes!(attempts::list_all))
         .routes(routes!(attempts::get))
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::publish_batch))

@@ -76,6 +76,26 @@ impl<T> Page<T> {
         }
     }
 
+    /// The page of a query that ended at a place because it had looked at enough,
+    /// though there may be more beyond: the list goes on from there.
+    #[must_use]
+    pub fn ended_at(
+        mut self,
+        place: Option<(i64, Uuid)>,
+        cursor: Option<&Cursor>,
+        context: &str,
+    ) -> Self {
+        let direction = cursor.map_or(Direction::Next, |cursor| cursor.direction);
+        let token = match direction {
+            Direction::Next => &mut self.next_page_token,
+            Direction::Prev => &mut self.prev_page_token,
+        };
+        if let (true, Some((at, id))) = (token.is_empty(), place) {
+            *token = PageToken::encode(&Cursor { at, id, direction }, context);
+        }
+        self
+    }
+
     /// The same page of other items.
     pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
         Page {

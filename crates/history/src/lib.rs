@@ -3,14 +3,17 @@
 //! - `intake`: EVENTS, PLANS and ATTEMPTS into SQL
 //! - `consequences`: what follows from that: operational events, disabling
 //! - `endpoints`: what follows from endpoints that change or go
+//! - `retention`: what is made ahead, and what is no longer kept
 //! - `service`: `HistoryService`
 
 mod consequences;
 mod convert;
 mod endpoints;
+mod filters;
 mod health;
 mod intake;
 mod resend;
+mod retention;
 mod service;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +39,17 @@ pub struct Config {
     /// An endpoint with nothing but failure for so long is disabled; `None`:
     /// never.
     pub disable_after: Option<Duration>,
+    pub retention: Retention,
+}
+
+/// How long what happened is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Events with their bodies and tags, since they were accepted.
+    pub events: Duration,
+    /// Deliveries, attempts and counts; not shorter than events, nor than
+    /// retries may take.
+    pub records: Duration,
 }
 
 /// What history needs.
@@ -120,6 +134,7 @@ impl Role {
         let mut tasks = JoinSet::new();
         tasks.spawn(intake::run(Arc::clone(&shared), shutdown.clone()));
         tasks.spawn(endpoints::run(Arc::clone(&shared), shutdown.clone()));
+        tasks.spawn(retention::run(Arc::clone(&shared), shutdown.clone()));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 error!(%error, "a part of history panicked");

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use domain::key::{Identity, Need, invalid_key};
 use domain::page::{Page, PageToken, page_size};
-use domain::{AccountId, Endpoint, EndpointId, Problem, Reason, Timestamp};
+use domain::{AccountId, Endpoint, EndpointId, Problem, Reason};
 use proto::status::from_problem;
-use proto::time::from_proto;
 use proto::v1::history_service_server::HistoryService;
 use proto::v1::{
     AttemptDetail, BatchGetEndpointHealthRequest, BatchGetEndpointHealthResponse, EndpointStats,
@@ -16,12 +15,12 @@ use proto::v1::{
     ListAttemptsResponse, ListEventsRequest, ListEventsResponse, ResendEventRequest,
     ResendEventResponse,
 };
-use store::{AttemptFilter, AttemptSummary, EventFilter, EventRow};
+use store::{AttemptSummary, EventRow};
 use tonic::{Request, Response, Status};
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::{Shared, convert, health};
+use crate::{Shared, convert, filters, health};
 
 /// An answer waits this long for the directory, so that what was deleted
 /// before the question is not shown.
@@ -67,26 +66,9 @@ fn attempt_not_found() -> Problem {
     Problem::new(Reason::AttemptNotFound, detail)
 }
 
-fn endpoint_not_found() -> Problem {
+pub(crate) fn endpoint_not_found() -> Problem {
     let detail = "this account has no endpoint with this id; GET its list of endpoints";
     Problem::new(Reason::EndpointNotFound, detail)
-}
-
-fn instant(field: &str, at: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Problem> {
-    at.map(|at| {
-        from_proto(at).ok_or_else(|| {
-            Problem::of_field(
-                Reason::RequestMalformed,
-                field,
-                "use an instant within range",
-            )
-        })
-    })
-    .transpose()
-}
-
-fn millis(at: Option<Timestamp>) -> i64 {
-    at.map_or(0, Timestamp::unix_millis)
 }
 
 impl Service {
@@ -141,20 +123,12 @@ impl Service {
             .open(&request, &request.get_ref().account, Need::Read)
             .await?;
         let message = request.into_inner();
-        let filter = attempt_filter(&message)?;
+        let filter = filters::attempts(&message)?;
         self.see_endpoints().await;
         if let Some(endpoint) = filter.endpoint {
             self.endpoint(&account, endpoint)?;
         }
-        let context = format!(
-            "attempts {account} {} {} {} {} {} {}",
-            message.endpoint_id,
-            message.event_id,
-            message.event_type,
-            message.status,
-            millis(filter.after),
-            millis(filter.before)
-        );
+        let context = filters::attempts_context(&account, &message);
         let cursor = PageToken::decode_or_first(&message.page_token, &context)?;
         let size = page_size(Some(message.page_size));
         let store = &self.0.deps.store;
@@ -163,7 +137,8 @@ impl Service {
             .await;
         let found = found.map_err(|error| database(&error))?;
         let place = |row: &AttemptSummary| (row.started_at, row.id);
-        let page = Page::assemble(found, size, cursor.as_ref(), &context, place);
+        let page = Page::assemble(found.rows, size, cursor.as_ref(), &context, place);
+        let page = page.ended_at(found.ended_at, cursor.as_ref(), &context);
         let visible = page
             .items
             .into_iter()
@@ -203,17 +178,8 @@ impl Service {
             .open(&request, &request.get_ref().account, Need::Read)
             .await?;
         let message = request.into_inner();
-        let filter = EventFilter {
-            event_type: message.event_type.clone(),
-            after: instant("after", message.after.as_ref())?,
-            before: instant("before", message.before.as_ref())?,
-        };
-        let context = format!(
-            "events {account} {} {} {}",
-            message.event_type,
-            millis(filter.after),
-            millis(filter.before)
-        );
+        let filter = filters::events(&message)?;
+        let context = filters::events_context(&account, &message);
         let cursor = PageToken::decode_or_first(&message.page_token, &context)?;
         let size = page_size(Some(message.page_size));
         self.see_endpoints().await;
@@ -223,7 +189,8 @@ impl Service {
             .await;
         let found = found.map_err(|error| database(&error))?;
         let place = |row: &EventRow| (row.accepted_at.unix_millis(), row.id);
-        let page = Page::assemble(found, size, cursor.as_ref(), &context, place);
+        let page = Page::assemble(found.rows, size, cursor.as_ref(), &context, place);
+        let page = page.ended_at(found.ended_at, cursor.as_ref(), &context);
         let events = page.items.into_iter().map(|row| self.show(&account, row));
         Ok(ListEventsResponse {
             events: events.collect(),
@@ -286,8 +253,8 @@ impl Service {
             .endpoint_id
             .parse()
             .map_err(|_| endpoint_not_found())?;
-        let after = instant("after", message.after.as_ref())?;
-        let before = instant("before", message.before.as_ref())?;
+        let after = filters::instant("after", message.after.as_ref())?;
+        let before = filters::instant("before", message.before.as_ref())?;
         self.see_endpoints().await;
         self.endpoint(&account, id)?;
         let stats = self.0.deps.store.stats(id, after, before).await;
@@ -355,33 +322,6 @@ impl Service {
             delivery_id: delivery.to_string(),
         })
     }
-}
-
-fn attempt_filter(message: &ListAttemptsRequest) -> Result<AttemptFilter, Problem> {
-    let malformed =
-        |field: &str, what: &str| Problem::of_field(Reason::RequestMalformed, field, what);
-    Ok(AttemptFilter {
-        endpoint: match message.endpoint_id.as_str() {
-            "" => None,
-            text => Some(text.parse().map_err(|_| endpoint_not_found())?),
-        },
-        event: match message.event_id.as_str() {
-            "" => None,
-            text => Some(
-                text.parse()
-                    .map_err(|_| malformed("event_id", "use an id like evt_<uuid>"))?,
-            ),
-        },
-        event_type: message.event_type.clone(),
-        succeeded: match message.status.as_str() {
-            "" => None,
-            "succeeded" => Some(true),
-            "failed" => Some(false),
-            _ => return Err(malformed("status", "use succeeded or failed")),
-        },
-        after: instant("after", message.after.as_ref())?,
-        before: instant("before", message.before.as_ref())?,
-    })
 }
 
 fn answer<T>(result: Result<T, Problem>) -> Result<Response<T>, Status> {

@@ -109,6 +109,8 @@ pub(crate) struct Config {
     pub(crate) breaker: breaker::Settings,
     pub(crate) lease_duration: Duration,
     pub(crate) disable_after: Option<Duration>,
+    pub(crate) event_retention: Duration,
+    pub(crate) record_retention: Duration,
     pub(crate) duplicate_window: Duration,
     pub(crate) egress: Policy,
     pub(crate) partitions: NonZeroU16,
@@ -162,6 +164,8 @@ impl Config {
             breaker: value::breaker(values)?,
             lease_duration: value::lease_duration(values)?,
             disable_after: value::disable_after(values)?,
+            event_retention: value::retention(values, Setting::EventRetention)?,
+            record_retention: value::retention(values, Setting::RecordRetention)?,
             duplicate_window: value::duration(
                 values,
                 Setting::DuplicateWindow,
@@ -191,6 +195,14 @@ impl Config {
                 Setting::RetrySchedule,
                 "all delays together are longer than the 7 days for which events are kept: \
                  shorten it",
+            ));
+        }
+        if self.record_retention < self.event_retention {
+            return Err(value::invalid(
+                values,
+                Setting::RecordRetention,
+                "it is shorter than event_retention, and an event is shown with what became of it: \
+                 raise it",
             ));
         }
         Ok(())

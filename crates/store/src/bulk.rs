@@ -31,7 +31,7 @@ pub(crate) trait Bulk: Send {
     fn find<T: Found, const IDS: usize>(
         &mut self,
         lookup: &'static Lookup,
-        keys: &[[Uuid; IDS]],
+        keys: &[Key<IDS>],
     ) -> impl Future<Output = Result<Vec<T>, Error>> + Send;
 }
 
@@ -46,22 +46,42 @@ impl<T> Found for T where
 {
 }
 
+/// What one row is found by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<const IDS: usize> {
+    pub(crate) ids: [Uuid; IDS],
+    /// By which its table is divided, in Unix milliseconds; `None`: it is not.
+    pub(crate) at: Option<i64>,
+}
+
 /// A statement that inserts rows; always the same columns of the same kinds.
 #[derive(Debug)]
 pub(crate) struct Insert {
     /// The table and its columns.
     into: &'static str,
-    /// What to do about rows that are there.
-    conflict: &'static str,
+    /// What to do about rows that are there, on each engine.
+    sqlite_conflict: &'static str,
+    postgres_conflict: &'static str,
     postgres: OnceLock<Arc<str>>,
     sqlite: OnceLock<[Arc<str>; sqlite::SIZES.len()]>,
 }
 
 impl Insert {
     pub(crate) const fn new(into: &'static str, conflict: &'static str) -> Self {
+        Self::by_engine(into, conflict, conflict)
+    }
+
+    /// One whose key has the instant in it on PostgreSQL, by which the table is
+    /// divided.
+    pub(crate) const fn by_engine(
+        into: &'static str,
+        sqlite_conflict: &'static str,
+        postgres_conflict: &'static str,
+    ) -> Self {
         Self {
             into,
-            conflict,
+            sqlite_conflict,
+            postgres_conflict,
             postgres: OnceLock::new(),
             sqlite: OnceLock::new(),
         }
@@ -73,7 +93,9 @@ impl Insert {
 pub(crate) struct Lookup {
     /// The keys are `$1`, their bytes in one blob.
     pub(crate) sqlite: &'static str,
-    /// The first UUIDs of the keys are the array `$1`, the second `$2`, ….
+    /// The first UUIDs of the keys are the array `$1`, the second `$2`, …; of a
+    /// divided table their instants are the next, then come the first and the
+    /// last of those, which tell the planner where to look.
     pub(crate) postgres: &'static str,
 }
 

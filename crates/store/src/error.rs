@@ -12,6 +12,10 @@ pub enum Error {
     /// There is one already.
     #[error("it exists already")]
     Exists,
+    /// The tables of its day are not there yet; [`crate::History::make_days`]
+    /// makes them.
+    #[error("the tables of this day are not there")]
+    DayMissing,
     /// The database refused it for good.
     #[error("the database refused it: {0}")]
     Refused(String),
@@ -45,6 +49,10 @@ impl From<sqlx::Error> for Error {
                     code.len() < 5 && PASSING_SQLITE.contains(&(number & 0xff))
                 });
                 match inner.kind() {
+                    // PostgreSQL has no code of its own for it.
+                    ErrorKind::CheckViolation if text.contains("no partition of relation") => {
+                        Self::DayMissing
+                    }
                     ErrorKind::UniqueViolation => Self::Exists,
                     _ if passing => Self::Unavailable(text),
                     _ => Self::Refused(text),

@@ -4,15 +4,21 @@
 //! endpoint locks its row first, so that writers about one endpoint take turns
 //! and the counts move only by what really changed.
 
+#[macro_use]
+mod page;
 mod advance;
+mod attempts;
 mod condition;
+mod days;
 mod endpoints;
+mod expire;
 mod findings;
 mod fold;
 mod query;
 mod read;
 mod record;
 mod resend;
+mod span;
 mod stats;
 mod text;
 mod write;
@@ -24,8 +30,12 @@ use uuid::Uuid;
 
 use crate::Pool;
 
+pub use attempts::AttemptFilter;
+pub use days::Day;
+pub use expire::{Expired, Expiry};
 pub use findings::{Exhausted, Failing, Findings, Recovered};
-pub use query::{AttemptFilter, EventFilter};
+pub use page::Found;
+pub use query::EventFilter;
 pub use record::Batch;
 pub use resend::ResendSource;
 

@@ -14,8 +14,9 @@ mod registry;
 
 pub use error::Error;
 pub use history::{
-    AttemptFilter, AttemptRow, AttemptSummary, Batch, DeliveryRow, EndpointHealth, EventFilter,
-    EventRow, Exhausted, Failing, Findings, History, Recovered, ResendSource, Stats,
+    AttemptFilter, AttemptRow, AttemptSummary, Batch, Day, DeliveryRow, EndpointHealth,
+    EventFilter, EventRow, Exhausted, Expired, Expiry, Failing, Findings, Found, History,
+    Recovered, ResendSource, Stats,
 };
 pub use pool::Pool;
 pub use registry::{

@@ -122,7 +122,11 @@ impl Pool {
             }));
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url)?.application_name("postrider");
+            let options = PgConnectOptions::from_str(url)?
+                .application_name("postrider")
+                // Questions about divided tables look dear and are not: compiling
+                // them takes longer than answering.
+                .options([("jit", "off")]);
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
                 .acquire_timeout(ACQUIRE)

@@ -13,6 +13,7 @@ use domain::{
 };
 use harness::suite::Scenario;
 use store::{AttemptFilter, Batch, Findings, History, Pool, Stats};
+use uuid::Uuid;
 
 pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
     harness::scenarios![
@@ -24,6 +25,14 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         attempts_are_paged_both_ways,
         bytes_that_are_no_text_are_kept,
     ]
+}
+
+/// A UUIDv7 as it would have been made then.
+pub(crate) fn made_at(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.unix_millis()).unwrap_or_default();
+    let mut random = [0; 10];
+    random.copy_from_slice(&Uuid::new_v4().as_bytes()[..10]);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// One event on its way to one endpoint of an account of their own.
@@ -45,7 +54,7 @@ impl Story {
     }
 
     pub(crate) fn of(endpoint: EndpointId, at: Timestamp) -> Result<Self> {
-        let event = EventId::new();
+        let event = EventId::from_uuid(made_at(at));
         Ok(Self {
             account: AccountId::parse(&endpoint.to_string())
                 .ok()
@@ -96,9 +105,10 @@ impl Story {
 
     /// A record of an attempt: failed with a next one, or succeeded.
     pub(crate) fn record(&self, number: u32, failed: bool) -> Result<Record> {
+        let started_at = self.at.plus(Duration::from_secs(number.into()));
         let attempt = Attempt {
-            id: AttemptId::new(),
-            started_at: self.at.plus(Duration::from_secs(number.into())),
+            id: AttemptId::from_uuid(made_at(started_at)),
+            started_at,
             duration: Duration::from_millis(12),
             url: "https://example.com/hook".to_owned(),
             request_headers: vec![("webhook-id".to_owned(), Bytes::from(self.event.to_string()))],
@@ -279,7 +289,7 @@ async fn a_deleted_endpoint_leaves_nothing_and_nothing_comes_back(pool: Pool) ->
     );
     let filter = AttemptFilter::default();
     let attempts = history.attempts(&story.account, &filter, None, 10).await?;
-    ensure!(attempts.is_empty(), "{attempts:?}");
+    ensure!(attempts.rows.is_empty(), "{attempts:?}");
     ensure!(
         history.stats(story.endpoint, None, None).await? == Stats::default(),
         "counts are left"
@@ -311,7 +321,7 @@ async fn tests_count_nowhere(pool: Pool) -> Result<()> {
     let attempts = history
         .attempts(&story.account, &AttemptFilter::default(), None, 10)
         .await?;
-    ensure!(attempts.len() == 1, "{attempts:?}");
+    ensure!(attempts.rows.len() == 1, "{attempts:?}");
     Ok(())
 }
 
@@ -373,7 +383,7 @@ async fn attempts_are_paged_both_ways(pool: Pool) -> Result<()> {
                 },
             )
         };
-        Ok(found.into_iter().map(place).collect())
+        Ok(found.rows.into_iter().map(place).collect())
     };
     let first = numbers(None).await?;
     ensure!(

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::Reason;
 use domain::key::Need;
+use domain::{AccountId, Reason};
 use proto::status::to_problem;
 use proto::v1::{GetAttemptRequest, ListAttemptsRequest};
 
-use super::bodies::{AttemptQuery, SpanQuery};
+use super::bodies::{AttemptQuery, EndpointQuery, SpanQuery};
 use super::endpoints::endpoint_id;
 use super::problem::Answer;
 use super::request::{PageQuery, Query, Scope};
@@ -21,16 +21,49 @@ use crate::core::Control;
 pub(super) async fn list(
     State(control): State<Control>,
     scope: Scope,
+    query: Query,
+) -> Answer<Json<Attempts>> {
+    scope.identity.authorise(&scope.account, Need::Read)?;
+    let endpoint = endpoint_id(&scope.id)?.to_string();
+    attempts(&control, &scope.account, endpoint, query).await
+}
+
+/// Lists the attempts of an account
+///
+/// Finds those of a delivery, an event or a trace, or what failed and how. A
+/// page that looked at 2,000 rows may hold fewer than `page_size`, and none,
+/// though there is a next one.
+#[utoipa::path(get, path = "/v1/accounts/{account}/attempts", tag = "history",
+    operation_id = "listAccountAttempts",
+    params(EndpointQuery, AttemptQuery, SpanQuery, PageQuery),
+    responses((status = 200, description = "A page.", body = Attempts)))]
+pub(super) async fn list_all(
+    State(control): State<Control>,
+    scope: Scope,
     mut query: Query,
 ) -> Answer<Json<Attempts>> {
     scope.identity.authorise(&scope.account, Need::Read)?;
+    let endpoint = query.text("endpoint_id");
+    attempts(&control, &scope.account, endpoint, query).await
+}
+
+async fn attempts(
+    control: &Control,
+    account: &AccountId,
+    endpoint_id: String,
+    mut query: Query,
+) -> Answer<Json<Attempts>> {
     let page = query.page()?;
     let request = ListAttemptsRequest {
-        account: scope.account.to_string(),
-        endpoint_id: endpoint_id(&scope.id)?.to_string(),
+        account: account.to_string(),
+        endpoint_id,
         status: query.word("status", &["succeeded", "failed"])?,
         event_type: query.text("event_type"),
         event_id: query.text("event_id"),
+        delivery_id: query.text("delivery_id"),
+        trace_id: query.text("trace_id"),
+        response_status: query.number("response_status")?,
+        failure_class: query.text("failure_class"),
         after: query.instant("after")?,
         before: query.instant("before")?,
         page_size: page.page_size.unwrap_or(0),

@@ -122,6 +122,10 @@ pub(super) struct PublishEvents {
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
     event_type: Option<String>,
+    /// 32 hex digits; not together with `tag`.
+    trace_id: Option<String>,
+    /// `name=value`: those with this tag.
+    tag: Option<String>,
 }
 
 /// Where to send it again.
@@ -166,6 +170,23 @@ pub(super) struct AttemptQuery {
     status: Option<String>,
     event_type: Option<String>,
     event_id: Option<String>,
+    delivery_id: Option<String>,
+    /// 32 hex digits.
+    trace_id: Option<String>,
+    /// The HTTP status of the answer.
+    #[param(minimum = 100, maximum = 999)]
+    response_status: Option<u32>,
+    /// `dns`, `connect`, `tls`, `timeout`, `egress_denied`, `http_status` or
+    /// `response_invalid`.
+    failure_class: Option<String>,
+}
+
+/// Whose attempts.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EndpointQuery {
+    /// Absent: of all.
+    endpoint_id: Option<String>,
 }
 
 /// A span of time.

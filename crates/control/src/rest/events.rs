@@ -251,6 +251,8 @@ pub(super) async fn list(
         before: query.instant("before")?,
         page_size: page.page_size.unwrap_or(0),
         page_token: page.page_token.unwrap_or_default(),
+        trace_id: query.text("trace_id"),
+        tag: query.tag()?,
     };
     query.finish()?;
     let listed = control.history().list_events(request).await;

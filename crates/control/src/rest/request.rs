@@ -9,6 +9,7 @@ use bytes::Bytes;
 use domain::key::Identity;
 use domain::{AccountId, Problem, Reason, Timestamp};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use proto::v1::Tag;
 use url::form_urlencoded;
 
 use super::problem::Refusal;
@@ -117,6 +118,31 @@ impl Query {
             return Ok(text);
         }
         Err(malformed(name, &format!("use one of {}", words.join(", "))))
+    }
+
+    /// Takes a whole number.
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u32>, Problem> {
+        match self.text(name).as_str() {
+            "" => Ok(None),
+            text => match text.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(malformed(name, "use a whole number")),
+            },
+        }
+    }
+
+    /// Takes a tag's name and value.
+    pub(super) fn tag(&mut self) -> Result<Option<Tag>, Problem> {
+        let text = self.text("tag");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let pair = text.split_once('=');
+        let (name, value) = pair.ok_or_else(|| malformed("tag", "use name=value"))?;
+        Ok(Some(Tag {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }))
     }
 
     /// Takes a page's place.

@@ -65,6 +65,8 @@ settings! {
     BreakerProbeInterval "breaker_probe_interval" Plain Some("30s"), "time between two probes of an endpoint that keeps failing";
     LeaseDuration "lease_duration" Plain None, "how long a partition stays with a dispatcher that fell silent, whole seconds; 3s with one nats-server, 20s with more";
     DisableAfter "disable_after" Plain Some("5d"), "an endpoint with nothing but failure for so long is disabled; 0 for never";
+    EventRetention "event_retention" Plain Some("30d"), "how long events are kept with their bodies and tags, at least 9d";
+    RecordRetention "record_retention" Plain Some("90d"), "how long deliveries, attempts and counts are kept, at least event_retention";
     DuplicateWindow "duplicate_window" Plain Some("20min"), "how long a repeated publish is recognised";
     EgressAllow "egress_allow" Plain Some(""), "CIDRs that deliveries may reach although they are not public";
     EgressAllowHttp "egress_allow_http" Plain Some("false"), "whether endpoints may have http:// URLs";

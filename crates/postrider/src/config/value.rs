@@ -250,6 +250,19 @@ pub(super) fn disable_after(values: &Values) -> Result<Option<Duration>, Error> 
     })
 }
 
+/// An endpoint's own retries may take 7 days and a fifth more: what is under
+/// way is never removed.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(9 * 86_400);
+
+/// How long history keeps what a setting names.
+pub(super) fn retention(values: &Values, setting: Setting) -> Result<Duration, Error> {
+    let range = SHORTEST_RETENTION..=Duration::from_secs(3_650 * 86_400);
+    duration(values, setting, range).map_err(|_| {
+        let message = "a duration from 9d (retries may take that long) to 3650d is needed";
+        invalid(values, setting, message)
+    })
+}
+
 pub(super) fn egress(values: &Values, dev: bool) -> Result<Policy, Error> {
     let mut allow = Vec::new();
     let text = values

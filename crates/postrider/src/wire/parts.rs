@@ -136,6 +136,10 @@ impl Parts {
         let config = history::Config {
             partitions: Partitions::new(config.partitions),
             disable_after: config.disable_after,
+            retention: history::Retention {
+                events: config.event_retention,
+                records: config.record_retention,
+            },
         };
         let role = history::Role::new(config, deps)?;
         role.register_grpc(&mut self.routes);

@@ -6,7 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 use uuid::Uuid;
 
-use super::{Bulk, Column, Found, Insert, Lookup, Rows};
+use super::{Bulk, Column, Found, Insert, Key, Lookup, Rows};
 use crate::Error;
 
 type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -28,14 +28,19 @@ impl Bulk for PgConnection {
     async fn find<T: Found, const IDS: usize>(
         &mut self,
         lookup: &'static Lookup,
-        keys: &[[Uuid; IDS]],
+        keys: &[Key<IDS>],
     ) -> Result<Vec<T>, Error> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let mut query = sqlx::query_as(lookup.postgres);
         for place in 0..IDS {
-            query = query.bind(keys.iter().map(|key| key[place]).collect::<Vec<Uuid>>());
+            query = query.bind(keys.iter().map(|key| key.ids[place]).collect::<Vec<Uuid>>());
+        }
+        let instants: Vec<i64> = keys.iter().filter_map(|key| key.at).collect();
+        if let (Some(first), Some(last)) = (instants.iter().min(), instants.iter().max()) {
+            let (first, last) = (*first, *last);
+            query = query.bind(instants).bind(first).bind(last);
         }
         Ok(query.fetch_all(&mut *self).await?)
     }
@@ -76,7 +81,7 @@ fn text(insert: &Insert, columns: &[Column<'_>]) -> Arc<str> {
         "INSERT INTO {} SELECT * FROM UNNEST({}) {}",
         insert.into,
         arrays.join(", "),
-        insert.conflict
+        insert.postgres_conflict
     )
     .into()
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
-use uuid::Uuid;
 
-use super::{Bulk, Column, Found, Insert, Lookup, Rows};
+use super::{Bulk, Column, Found, Insert, Key, Lookup, Rows};
 use crate::Error;
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -43,14 +42,14 @@ impl Bulk for SqliteConnection {
     async fn find<T: Found, const IDS: usize>(
         &mut self,
         lookup: &'static Lookup,
-        keys: &[[Uuid; IDS]],
+        keys: &[Key<IDS>],
     ) -> Result<Vec<T>, Error> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         // One parameter, however many keys: there is one text to prepare.
         let mut packed = Vec::with_capacity(keys.len() * IDS * 16);
-        for id in keys.iter().flatten() {
+        for id in keys.iter().flat_map(|key| &key.ids) {
             packed.extend_from_slice(id.as_bytes());
         }
         Ok(sqlx::query_as(lookup.sqlite)
@@ -83,6 +82,6 @@ fn text(insert: &Insert, columns: usize, rows: usize) -> Arc<str> {
     let row = format!("({})", vec!["?"; columns].join(", "));
     let values = vec![row; rows].join(", ");
     let mut text = format!("INSERT INTO {} VALUES {values}", insert.into);
-    let _ = write!(text, " {}", insert.conflict);
+    let _ = write!(text, " {}", insert.sqlite_conflict);
     text.into()
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::History;
 use crate::Error;
 
-/// Rows that one statement changes: short enough that others get their turn.
+/// Rows that one statement changes, and those of the same instant as the last:
+/// short enough that others get their turn.
 const CHUNK: i64 = 500;
 
 /// What still waits when the rest is cancelled, and that is little.
@@ -74,9 +75,11 @@ impl History {
                 .await?;
                 let rows: Vec<(Uuid, i64, i64, String)> = sqlx::query_as(
                     "UPDATE deliveries SET state = 'cancelled', reason = 'endpoint_disabled', \
-                     next_attempt_at = NULL WHERE (event_id, id) IN (SELECT event_id, id \
-                     FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' AND generation < $2 LIMIT $3) \
-                     RETURNING id, accepted_at, attempts, cause",
+                     next_attempt_at = NULL WHERE endpoint_id = $1 AND state = 'pending' \
+                     AND generation < $2 AND accepted_at <= COALESCE((SELECT accepted_at \
+                     FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' \
+                     AND generation < $2 ORDER BY accepted_at LIMIT 1 OFFSET $3), \
+                     9223372036854775807) RETURNING id, accepted_at, attempts, cause",
                 )
                 .bind(endpoint.uuid())
                 .bind(generation)
@@ -98,12 +101,12 @@ impl History {
                     .execute(&mut *tx)
                     .await?;
                 }
-                if i64::try_from(rows.len()).unwrap_or(i64::MAX) < CHUNK {
+                if rows.is_empty() {
                     sqlx::query(COUNT_WAITING).bind(endpoint.uuid()).execute(&mut *tx).await?;
                 }
                 Ok(rows.len())
             })?;
-            if cancelled < usize::try_from(CHUNK).unwrap_or(usize::MAX) {
+            if cancelled == 0 {
                 return Ok(());
             }
         }
@@ -116,11 +119,30 @@ impl History {
     ///
     /// An outage; calling again goes on.
     pub async fn erase_endpoint(&self, endpoint: EndpointId) -> Result<(), Error> {
+        /// The oldest first, as the index has them: what a table divided by day
+        /// is asked about lies in few of its days.
+        macro_rules! erase {
+            ($table:literal, $instant:literal) => {
+                concat!(
+                    "DELETE FROM ",
+                    $table,
+                    " WHERE endpoint_id = $1 AND ",
+                    $instant,
+                    " <= COALESCE((SELECT ",
+                    $instant,
+                    " FROM ",
+                    $table,
+                    " WHERE endpoint_id = $1 ORDER BY ",
+                    $instant,
+                    " LIMIT 1 OFFSET $2), 9223372036854775807)"
+                )
+            };
+        }
         const ERASE: [&str; 4] = [
-            "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE endpoint_id = $1 LIMIT $2)",
-            "DELETE FROM deliveries WHERE (event_id, id) IN (SELECT event_id, id FROM deliveries WHERE endpoint_id = $1 LIMIT $2)",
-            "DELETE FROM not_sent WHERE endpoint_id = $1 AND event_id IN (SELECT event_id FROM not_sent WHERE endpoint_id = $1 LIMIT $2)",
-            "DELETE FROM delivery_counts WHERE endpoint_id = $1 AND hour IN (SELECT hour FROM delivery_counts WHERE endpoint_id = $1 LIMIT $2)",
+            erase!("attempts", "started_at"),
+            erase!("deliveries", "accepted_at"),
+            erase!("not_sent", "accepted_at"),
+            erase!("delivery_counts", "hour"),
         ];
         for statement in ERASE {
             loop {

@@ -13,6 +13,7 @@ use super::findings::{Findings, exhausted, failing, recovered};
 use super::read::StandingRow;
 use super::record::Batch;
 use crate::Error;
+use crate::bulk::Key;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -27,14 +28,22 @@ pub(super) struct Known {
 /// What is to be written.
 #[derive(Debug, Default)]
 pub(super) struct Changes<'a> {
-    /// Event, endpoint, why.
-    pub(super) not_sent: Vec<(Uuid, Uuid, NotSentReason)>,
+    pub(super) not_sent: Vec<NotSent>,
     pub(super) deliveries: Vec<Draft<'a>>,
     pub(super) attempts: Vec<(&'a Record, &'a Attempt)>,
     /// By endpoint and hour.
     pub(super) counts: BTreeMap<(Uuid, i64), Stats>,
     pub(super) endpoints: Vec<Condition>,
     pub(super) findings: Findings,
+}
+
+/// Why an endpoint does not get an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NotSent {
+    pub(super) event_id: Uuid,
+    pub(super) endpoint_id: Uuid,
+    pub(super) reason: NotSentReason,
+    pub(super) accepted_at: Timestamp,
 }
 
 /// A delivery that the batch tells of.
@@ -91,9 +100,11 @@ impl<'a> Draft<'a> {
             .collect()
     }
 
-    /// The ids of its event and its own.
-    pub(super) const fn key(&self) -> [Uuid; 2] {
-        [self.event_id, self.id]
+    pub(super) const fn key(&self) -> Key<2> {
+        Key {
+            ids: [self.event_id, self.id],
+            at: Some(self.accepted_at.unix_millis()),
+        }
     }
 
     /// Whether stats and health count it.
@@ -166,16 +177,16 @@ pub(super) struct Attempts<'b, 'a> {
 }
 
 /// Why endpoints do not get events, deleted ones left out.
-fn not_sent(
-    batch: Batch<'_>,
-    endpoints: &HashMap<Uuid, Condition>,
-) -> Vec<(Uuid, Uuid, NotSentReason)> {
+fn not_sent(batch: Batch<'_>, endpoints: &HashMap<Uuid, Condition>) -> Vec<NotSent> {
     let all = batch.plans.iter().flat_map(|plan| {
-        let event = plan.event_id.uuid();
-        let reasons = plan.not_sent.iter();
-        reasons.map(move |(endpoint, reason)| (event, endpoint.uuid(), *reason))
+        plan.not_sent.iter().map(|(endpoint, reason)| NotSent {
+            event_id: plan.event_id.uuid(),
+            endpoint_id: endpoint.uuid(),
+            reason: *reason,
+            accepted_at: plan.accepted_at,
+        })
     });
-    all.filter(|(_, endpoint, _)| !endpoints[endpoint].deleted)
+    all.filter(|row| !endpoints[&row.endpoint_id].deleted)
         .collect()
 }
 

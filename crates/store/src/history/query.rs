@@ -1,46 +1,51 @@
-//! Lists and single things.
+//! Events and single things.
 
 use std::collections::HashMap;
 
 use domain::page::{Cursor, Direction};
-use domain::{AccountId, AttemptId, EndpointId, EventId, Timestamp};
+use domain::{AccountId, AttemptId, EventId, Timestamp};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
+use super::attempts::SUMMARY;
+use super::page::{Found, LOOKED_AT};
+use super::span::Span;
 use super::{AttemptRow, AttemptSummary, DeliveryRow, EventRow, History, texts};
 use crate::Error;
 
-/// Which attempts.
-#[derive(Debug, Clone, Default)]
-pub struct AttemptFilter {
-    pub endpoint: Option<EndpointId>,
-    pub event: Option<EventId>,
-    /// Empty: any.
-    pub event_type: String,
-    pub succeeded: Option<bool>,
-    /// Started at or after.
-    pub after: Option<Timestamp>,
-    /// Started before.
-    pub before: Option<Timestamp>,
-}
-
-/// Which events.
+/// Which events; what is empty or `None` means any.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
-    /// Empty: any.
     pub event_type: String,
+    /// 32 hex digits; not with a tag.
+    pub trace_id: String,
+    /// A tag's name and value.
+    pub tag: Option<(String, String)>,
     /// Accepted at or after.
     pub after: Option<Timestamp>,
     /// Accepted before.
     pub before: Option<Timestamp>,
 }
 
-const SUMMARY: &str = "id, number, event_id, event_type, delivery_id, endpoint_id, succeeded, \
-                       response_status, failure_class, started_at, duration_ms";
+impl EventFilter {
+    fn span(&self) -> Span {
+        let last = self
+            .before
+            .map(|before| before.unix_millis().saturating_sub(1));
+        Span {
+            first: self.after.map_or(i64::MIN, Timestamp::unix_millis),
+            last: last.unwrap_or(i64::MAX),
+        }
+    }
+}
+
 const EVENT: &str = "id, event_type, accepted_at, live_mode, test, tags, body, trace_id";
 
 /// Where an event went, and where it did not.
 type Fate = (Vec<DeliveryRow>, Vec<(Uuid, String)>);
+
+/// The event as it was POSTed, with its tags.
+type Posted = (Vec<u8>, String);
 
 #[derive(Debug, sqlx::FromRow)]
 struct DetailColumns {
@@ -50,11 +55,15 @@ struct DetailColumns {
     response_body: Vec<u8>,
     response_truncated: bool,
     failure_message: String,
-    next_attempt_at: Option<i64>,
     trace_id: String,
-    delivery_state: String,
-    request_body: Option<Vec<u8>>,
-    tags: Option<String>,
+}
+
+/// What a delivery's latest attempt is shown with.
+#[derive(Debug, sqlx::FromRow)]
+struct Whereabouts {
+    state: String,
+    last_number: i64,
+    next_attempt_at: Option<i64>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -69,30 +78,6 @@ struct EventColumns {
     trace_id: String,
 }
 
-/// Adds what lies beyond the cursor, nearest first, and how many.
-macro_rules! page {
-    ($query:ident, $time:literal, $cursor:expr, $limit:expr) => {{
-        let cursor: Option<&Cursor> = $cursor;
-        let backwards = cursor.is_some_and(|cursor| cursor.direction == Direction::Prev);
-        if let Some(cursor) = cursor {
-            let beyond = if backwards { ", id) > (" } else { ", id) < (" };
-            $query.push(concat!(" AND (", $time)).push(beyond);
-            $query
-                .push_bind(cursor.at)
-                .push(", ")
-                .push_bind(cursor.id)
-                .push(")");
-        }
-        let order = if backwards { " ASC" } else { " DESC" };
-        $query
-            .push(concat!(" ORDER BY ", $time))
-            .push(order)
-            .push(", id")
-            .push(order);
-        $query.push(" LIMIT ").push_bind(i64::from($limit));
-    }};
-}
-
 /// Adds values separated by commas.
 macro_rules! separate {
     ($query:ident, $values:expr) => {{
@@ -103,47 +88,19 @@ macro_rules! separate {
     }};
 }
 
-impl History {
-    /// Attempts of an account beyond a cursor, nearest first, at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// An outage.
-    pub async fn attempts(
-        &self,
-        account: &AccountId,
-        filter: &AttemptFilter,
-        cursor: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<Vec<AttemptSummary>, Error> {
-        reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(format!(
-                "SELECT {SUMMARY} FROM attempts WHERE account = "
-            ));
-            query.push_bind(account.as_str());
-            if let Some(endpoint) = filter.endpoint {
-                query.push(" AND endpoint_id = ").push_bind(endpoint.uuid());
-            }
-            if let Some(event) = filter.event {
-                query.push(" AND event_id = ").push_bind(event.uuid());
-            }
-            if !filter.event_type.is_empty() {
-                query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
-            }
-            if let Some(succeeded) = filter.succeeded {
-                query.push(" AND succeeded = ").push_bind(succeeded);
-            }
-            if let Some(after) = filter.after {
-                query.push(" AND started_at >= ").push_bind(after.unix_millis());
-            }
-            if let Some(before) = filter.before {
-                query.push(" AND started_at < ").push_bind(before.unix_millis());
-            }
-            page!(query, "started_at", cursor, limit);
-            Ok(query.build_query_as().fetch_all(&mut *connection).await?)
-        })
-    }
+/// Ends a list of ids, and says between which instants their events were
+/// accepted.
+macro_rules! within {
+    ($query:ident, $first:expr, $last:expr) => {
+        $query
+            .push(") AND accepted_at >= ")
+            .push_bind($first)
+            .push(" AND accepted_at <= ")
+            .push_bind($last)
+    };
+}
 
+impl History {
     /// One attempt of an account.
     ///
     /// # Errors
@@ -154,42 +111,110 @@ impl History {
         account: &AccountId,
         id: AttemptId,
     ) -> Result<Option<AttemptRow>, Error> {
-        let found: Option<(AttemptSummary, DetailColumns)> = reading!(self.pool, connection => {
-            let summary: Option<AttemptSummary> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                "SELECT {SUMMARY} FROM attempts WHERE id = $1 AND account = $2"
-            )))
-            .bind(id.uuid())
-            .bind(account.as_str())
-            .fetch_optional(&mut *connection)
+        let Some((summary, detail)) = self.attempt_columns(account, id).await? else {
+            return Ok(None);
+        };
+        let delivery = self
+            .whereabouts(summary.event_id, summary.delivery_id)
             .await?;
-            let detail: Option<DetailColumns> = sqlx::query_as(
-                "SELECT a.url, a.request_headers, a.response_headers, a.response_body, \
-                 a.response_truncated, a.failure_message, a.trace_id, \
-                 CASE WHEN d.state = 'pending' AND d.last_number = a.number \
-                 THEN d.next_attempt_at END AS next_attempt_at, COALESCE(d.state, 'pending') AS delivery_state, e.body AS request_body, e.tags \
-                 FROM attempts AS a LEFT JOIN deliveries AS d \
-                 ON d.event_id = a.event_id AND d.id = a.delivery_id \
-                 LEFT JOIN events AS e ON e.id = a.event_id WHERE a.id = $1",
-            )
-            .bind(id.uuid())
-            .fetch_optional(&mut *connection)
-            .await?;
-            Ok(summary.zip(detail))
-        })?;
-        Ok(found.map(|(summary, detail)| AttemptRow {
-            summary,
+        let posted = self.posted(summary.event_id).await?;
+        let (request_body, tags) = posted.unzip();
+        let next = delivery
+            .as_ref()
+            .filter(|row| row.state == "pending" && row.last_number == summary.number)
+            .and_then(|row| row.next_attempt_at);
+        Ok(Some(AttemptRow {
             url: detail.url,
             request_headers: texts(&detail.request_headers),
-            request_body: detail.request_body,
+            request_body,
             response_headers: texts(&detail.response_headers),
             response_body: detail.response_body,
             response_truncated: detail.response_truncated,
             failure_message: detail.failure_message,
-            next_attempt_at: detail.next_attempt_at.map(Timestamp::from_unix_millis),
-            delivery_state: detail.delivery_state,
-            tags: detail.tags.as_deref().map(texts).unwrap_or_default(),
+            next_attempt_at: next.map(Timestamp::from_unix_millis),
+            delivery_state: delivery.map_or_else(|| "pending".to_owned(), |row| row.state),
+            tags: tags.as_deref().map(texts).unwrap_or_default(),
             trace_id: detail.trace_id,
+            summary,
         }))
+    }
+
+    async fn attempt_columns(
+        &self,
+        account: &AccountId,
+        id: AttemptId,
+    ) -> Result<Option<(AttemptSummary, DetailColumns)>, Error> {
+        const OF: &str = "WHERE id = $1 AND (account = $2) IS TRUE \
+                          AND started_at >= $3 AND started_at <= $4";
+        for span in Span::guesses(id.uuid()) {
+            let found = reading!(self.pool, connection => {
+                let text = format!("SELECT {SUMMARY} FROM attempts {OF}");
+                let summary: Option<AttemptSummary> = sqlx::query_as(sqlx::AssertSqlSafe(text))
+                    .bind(id.uuid())
+                    .bind(account.as_str())
+                    .bind(span.first)
+                    .bind(span.last)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+                let text = format!(
+                    "SELECT url, request_headers, response_headers, response_body, \
+                     response_truncated, failure_message, trace_id FROM attempts {OF}"
+                );
+                let detail: Option<DetailColumns> = sqlx::query_as(sqlx::AssertSqlSafe(text))
+                    .bind(id.uuid())
+                    .bind(account.as_str())
+                    .bind(span.first)
+                    .bind(span.last)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+                Ok(summary.zip(detail))
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn whereabouts(&self, event: Uuid, delivery: Uuid) -> Result<Option<Whereabouts>, Error> {
+        for span in Span::guesses(event) {
+            let found = reading!(self.pool, connection => {
+                Ok(sqlx::query_as(
+                    "SELECT state, last_number, next_attempt_at FROM deliveries \
+                     WHERE event_id = $1 AND id = $2 AND accepted_at >= $3 AND accepted_at <= $4",
+                )
+                .bind(event)
+                .bind(delivery)
+                .bind(span.first)
+                .bind(span.last)
+                .fetch_optional(&mut *connection)
+                .await?)
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn posted(&self, event: Uuid) -> Result<Option<Posted>, Error> {
+        for span in Span::guesses(event) {
+            let found = reading!(self.pool, connection => {
+                Ok(sqlx::query_as(
+                    "SELECT body, tags FROM events \
+                     WHERE id = $1 AND accepted_at >= $2 AND accepted_at <= $3",
+                )
+                .bind(event)
+                .bind(span.first)
+                .bind(span.last)
+                .fetch_optional(&mut *connection)
+                .await?)
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Events of an account beyond a cursor, nearest first, at most `limit`.
@@ -203,24 +228,108 @@ impl History {
         filter: &EventFilter,
         cursor: Option<&Cursor>,
         limit: u32,
-    ) -> Result<Vec<EventRow>, Error> {
+    ) -> Result<Found<EventRow>, Error> {
+        if filter.tag.is_some() {
+            return self.tagged_events(account, filter, cursor, limit).await;
+        }
+        let span = filter.span();
+        let of_trace = !filter.trace_id.is_empty();
         let events: Vec<EventColumns> = reading!(self.pool, connection => {
-            let mut query =
-                QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE account = "));
-            query.push_bind(account.as_str());
-            if !filter.event_type.is_empty() {
-                query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
+            let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE "));
+            if of_trace {
+                query.push("trace_id = ").push_bind(filter.trace_id.as_str());
+                beside!(query, "account", account.as_str());
+                if !filter.event_type.is_empty() {
+                    beside!(query, "event_type", filter.event_type.as_str());
+                }
+            } else {
+                query.push("account = ").push_bind(account.as_str());
+                if !filter.event_type.is_empty() {
+                    query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
+                }
             }
-            if let Some(after) = filter.after {
-                query.push(" AND accepted_at >= ").push_bind(after.unix_millis());
-            }
-            if let Some(before) = filter.before {
-                query.push(" AND accepted_at < ").push_bind(before.unix_millis());
-            }
-            page!(query, "accepted_at", cursor, limit);
+            span!(query, "accepted_at", "id", span, cursor);
+            query.push(" LIMIT ").push_bind(i64::from(limit));
             Ok(query.build_query_as().fetch_all(&mut *connection).await?)
         })?;
-        self.with_fates(events).await
+        Ok(Found {
+            rows: self.with_fates(events).await?,
+            ended_at: None,
+        })
+    }
+
+    /// Those with a tag: first which, then what they are.
+    async fn tagged_events(
+        &self,
+        account: &AccountId,
+        filter: &EventFilter,
+        cursor: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Found<EventRow>, Error> {
+        let Some((name, value)) = &filter.tag else {
+            return Ok(Found {
+                rows: Vec::new(),
+                ended_at: None,
+            });
+        };
+        let span = filter.span();
+        let backwards = cursor.is_some_and(|cursor| cursor.direction == Direction::Prev);
+        let (tagged, ended_at): (Vec<(i64, Uuid)>, _) = reading!(self.pool, connection => {
+            let mut query = QueryBuilder::new(
+                "SELECT accepted_at, event_id FROM (SELECT accepted_at, event_id, event_type \
+                 FROM event_tags WHERE account = ",
+            );
+            query.push_bind(account.as_str());
+            query.push(" AND name = ").push_bind(name.as_str());
+            query.push(" AND value = ").push_bind(value.as_str());
+            span!(query, "accepted_at", "event_id", span, cursor);
+            query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
+            if !filter.event_type.is_empty() {
+                beside!(query, "event_type", filter.event_type.as_str());
+            }
+            order!(query, "accepted_at", "event_id", backwards);
+            query.push(" LIMIT ").push_bind(i64::from(limit));
+            let found: Vec<(i64, Uuid)> =
+                query.build_query_as().fetch_all(&mut *connection).await?;
+            let full = u32::try_from(found.len()).is_ok_and(|found| found >= limit);
+            if full || filter.event_type.is_empty() {
+                return Ok((found, None));
+            }
+            let mut query = QueryBuilder::new(
+                "SELECT accepted_at, event_id FROM event_tags WHERE account = ",
+            );
+            query.push_bind(account.as_str());
+            query.push(" AND name = ").push_bind(name.as_str());
+            query.push(" AND value = ").push_bind(value.as_str());
+            span!(query, "accepted_at", "event_id", span, cursor);
+            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
+            let ended_at = query.build_query_as().fetch_optional(&mut *connection).await?;
+            Ok((found, ended_at))
+        })?;
+        let mut events = self.events_by_id(&tagged).await?;
+        events.sort_by_key(|event| (event.accepted_at, event.id));
+        if !backwards {
+            events.reverse();
+        }
+        Ok(Found {
+            rows: self.with_fates(events).await?,
+            ended_at,
+        })
+    }
+
+    /// Events by instant and id, in no order.
+    async fn events_by_id(&self, keys: &[(i64, Uuid)]) -> Result<Vec<EventColumns>, Error> {
+        let instants = || keys.iter().map(|(at, _)| *at);
+        let (Some(first), Some(last)) = (instants().min(), instants().max()) else {
+            return Ok(Vec::new());
+        };
+        let ids: Vec<Uuid> = keys.iter().map(|(_, id)| *id).collect();
+        reading!(self.pool, connection => {
+            let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE id IN ("));
+            separate!(query, ids);
+            within!(query, first, last);
+            Ok(query.build_query_as().fetch_all(&mut *connection).await?)
+        })
     }
 
     /// One event of an account.
@@ -229,24 +338,33 @@ impl History {
     ///
     /// An outage.
     pub async fn event(&self, account: &AccountId, id: EventId) -> Result<Option<EventRow>, Error> {
-        let event: Option<EventColumns> = reading!(self.pool, connection => {
-            Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                "SELECT {EVENT} FROM events WHERE id = $1 AND account = $2"
-            )))
-            .bind(id.uuid())
-            .bind(account.as_str())
-            .fetch_optional(&mut *connection)
-            .await?)
-        })?;
-        Ok(self.with_fates(event.into_iter().collect()).await?.pop())
+        for span in Span::guesses(id.uuid()) {
+            let event: Option<EventColumns> = reading!(self.pool, connection => {
+                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
+                    "SELECT {EVENT} FROM events WHERE id = $1 AND (account = $2) IS TRUE \
+                     AND accepted_at >= $3 AND accepted_at <= $4"
+                )))
+                .bind(id.uuid())
+                .bind(account.as_str())
+                .bind(span.first)
+                .bind(span.last)
+                .fetch_optional(&mut *connection)
+                .await?)
+            })?;
+            if let Some(event) = event {
+                return Ok(self.with_fates(vec![event]).await?.pop());
+            }
+        }
+        Ok(None)
     }
 
     /// Adds what became of events, three questions for all of them.
     async fn with_fates(&self, events: Vec<EventColumns>) -> Result<Vec<EventRow>, Error> {
-        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-        if ids.is_empty() {
+        let instants = || events.iter().map(|event| event.accepted_at);
+        let (Some(first), Some(last)) = (instants().min(), instants().max()) else {
             return Ok(Vec::new());
-        }
+        };
+        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
         type Fates = (Vec<DeliveryRow>, Vec<(Uuid, Uuid, String)>, Vec<(Uuid,)>);
         let (deliveries, not_sent, planned): Fates = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
@@ -254,17 +372,19 @@ impl History {
                  next_attempt_at FROM deliveries WHERE event_id IN (",
             );
             separate!(query, ids);
-            query.push(") ORDER BY id");
+            within!(query, first, last);
+            query.push(" ORDER BY id");
             let deliveries = query.build_query_as().fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT event_id, endpoint_id, reason FROM not_sent WHERE event_id IN (",
             );
             separate!(query, ids);
-            query.push(") ORDER BY endpoint_id");
+            within!(query, first, last);
+            query.push(" ORDER BY endpoint_id");
             let not_sent = query.build_query_as().fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new("SELECT event_id FROM plans WHERE event_id IN (");
             separate!(query, ids);
-            query.push(")");
+            within!(query, first, last);
             let planned = query.build_query_as().fetch_all(&mut *connection).await?;
             Ok((deliveries, not_sent, planned))
         })?;

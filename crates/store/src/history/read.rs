@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::advance::Standing;
 use super::condition::Condition;
 use crate::Error;
-use crate::bulk::{Bulk, Lookup};
+use crate::bulk::{Bulk, Key, Lookup};
 
 macro_rules! condition_columns {
     () => {
@@ -56,9 +56,10 @@ static DELIVERIES: Lookup = Lookup {
     // One at a time through the index. A join may be planned while the table is
     // small, as one that reads all of it, and kept while it grows.
     postgres: "SELECT d.id, d.state, d.reason, d.attempts, d.last_number, d.next_attempt_at \
-               FROM UNNEST($1::uuid[], $2::uuid[]) AS keys (event_id, id) \
+               FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[]) AS keys (event_id, id, at) \
                CROSS JOIN LATERAL (SELECT * FROM deliveries \
-               WHERE event_id = keys.event_id AND id = keys.id LIMIT 1) AS d",
+               WHERE event_id = keys.event_id AND id = keys.id AND accepted_at = keys.at \
+               AND accepted_at >= $4 AND accepted_at <= $5 LIMIT 1) AS d",
 };
 
 static ATTEMPTS: Lookup = Lookup {
@@ -66,8 +67,10 @@ static ATTEMPTS: Lookup = Lookup {
         keys!(16),
         "SELECT a.id FROM keys CROSS JOIN attempts AS a ON a.id = substr($1, place, 16)"
     ),
-    postgres: "SELECT a.id FROM UNNEST($1::uuid[]) AS keys (id) CROSS JOIN LATERAL \
-               (SELECT id FROM attempts WHERE id = keys.id LIMIT 1) AS a",
+    postgres: "SELECT a.id FROM UNNEST($1::uuid[], $2::bigint[]) AS keys (id, at) \
+               CROSS JOIN LATERAL (SELECT id FROM attempts \
+               WHERE id = keys.id AND started_at = keys.at \
+               AND started_at >= $3 AND started_at <= $4 LIMIT 1) AS a",
 };
 
 /// Where a recorded delivery stands.
@@ -97,25 +100,25 @@ impl StandingRow {
 /// Locks the rows of endpoints, in the order of the ids given.
 pub(super) async fn lock_endpoints<C: Bulk>(
     connection: &mut C,
-    ids: &[[Uuid; 1]],
+    ids: &[Key<1>],
 ) -> Result<HashMap<Uuid, Condition>, Error> {
     let found: Vec<Condition> = connection.find(&ENDPOINTS, ids).await?;
     Ok(found.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// Deliveries, by the ids of their event and their own.
+/// Deliveries, by the ids of their event and their own, and the event's instant.
 pub(super) async fn standings<C: Bulk>(
     connection: &mut C,
-    keys: &[[Uuid; 2]],
+    keys: &[Key<2>],
 ) -> Result<HashMap<Uuid, StandingRow>, Error> {
     let found: Vec<StandingRow> = connection.find(&DELIVERIES, keys).await?;
     Ok(found.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// Those of the attempts that are recorded.
+/// Those of the attempts that are recorded, by id and start.
 pub(super) async fn attempts<C: Bulk>(
     connection: &mut C,
-    ids: &[[Uuid; 1]],
+    ids: &[Key<1>],
 ) -> Result<HashSet<Uuid>, Error> {
     let found: Vec<(Uuid,)> = connection.find(&ATTEMPTS, ids).await?;
     Ok(found.into_iter().map(|(id,)| id).collect())

@@ -1,17 +1,18 @@
 //! Recording what happened: a batch is read about, folded in memory and
 //! written, with a few statements however much is in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{AcceptedEvent, Outcome, Plan, Record, Timestamp};
 use uuid::Uuid;
 
+use super::days::Day;
 use super::findings::Findings;
 use super::fold::{Draft, Known, fold};
 use super::text::clean;
 use super::{History, read, write};
 use crate::Error;
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, Key};
 
 /// What is recorded in one transaction: all of it, or nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,6 +20,24 @@ pub struct Batch<'a> {
     pub events: &'a [AcceptedEvent],
     pub plans: &'a [Plan],
     pub records: &'a [Record],
+}
+
+impl Batch<'_> {
+    /// The days on which it has rows.
+    fn days(self) -> BTreeSet<Day> {
+        let events = self.events.iter().map(|event| event.accepted_at);
+        let plans = self.plans.iter().map(|plan| plan.accepted_at);
+        let records = self.records.iter().map(|record| record.accepted_at);
+        let attempts = self
+            .records
+            .iter()
+            .filter_map(|record| match &record.outcome {
+                Outcome::Attempt(attempt) => Some(attempt.started_at),
+                _ => None,
+            });
+        let all = events.chain(plans).chain(records).chain(attempts);
+        all.map(Day::of).collect()
+    }
 }
 
 /// What came of a try.
@@ -36,14 +55,21 @@ impl History {
     ///
     /// An outage, or a refusal: then nothing of it is recorded.
     pub async fn record(&self, batch: Batch<'_>) -> Result<Findings, Error> {
+        let mut days_made = false;
         // Rows of endpoints are never removed, so the second try finds them.
         loop {
-            let tried = transaction!(self.pool, tx => { record_on(&mut *tx, batch).await })?;
+            let tried = transaction!(self.pool, tx => { record_on(&mut *tx, batch).await });
             match tried {
-                Tried::Recorded(findings) => return Ok(findings),
+                // Told late, or ahead of what maintenance has made.
+                Err(Error::DayMissing) if !days_made => {
+                    self.make_days(&batch.days()).await?;
+                    days_made = true;
+                }
+                Err(error) => return Err(error),
+                Ok(Tried::Recorded(findings)) => return Ok(findings),
                 // In a transaction of its own: rows are made without holding
                 // others, and locked in one order.
-                Tried::Unknown(endpoints) => transaction!(self.pool, tx => {
+                Ok(Tried::Unknown(endpoints)) => transaction!(self.pool, tx => {
                     write::new_endpoints(&mut *tx, &endpoints).await
                 })?,
             }
@@ -78,9 +104,13 @@ impl History {
 
 async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Tried, Error> {
     let accounts = accounts(batch);
-    let mut ids: Vec<[Uuid; 1]> = accounts.keys().map(|id| [*id]).collect();
+    let undivided = |id: &Uuid| Key {
+        ids: [*id],
+        at: None,
+    };
+    let mut ids: Vec<Key<1>> = accounts.keys().map(undivided).collect();
     // The order in which everybody locks.
-    ids.sort_unstable();
+    ids.sort_unstable_by_key(|key| key.ids);
     let endpoints = read::lock_endpoints(connection, &ids).await?;
     if endpoints.len() < ids.len() {
         let mut unknown: Vec<(Uuid, String)> = accounts
@@ -92,7 +122,7 @@ async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Trie
         return Ok(Tried::Unknown(unknown));
     }
     let drafts = Draft::of(batch, &endpoints);
-    let keys: Vec<[Uuid; 2]> = drafts.iter().map(Draft::key).collect();
+    let keys: Vec<Key<2>> = drafts.iter().map(Draft::key).collect();
     let deliveries = read::standings(connection, &keys).await?;
     let known = Known {
         attempts: known_attempts(connection, batch, &deliveries).await?,
@@ -140,7 +170,10 @@ async fn known_attempts<C: Bulk>(
         };
         let delivery = deliveries.get(&record.delivery_id.uuid());
         if delivery.is_some_and(|row| row.last_number >= i64::from(record.attempt_number)) {
-            ids.push([attempt.id.uuid()]);
+            ids.push(Key {
+                ids: [attempt.id.uuid()],
+                at: Some(attempt.started_at.unix_millis()),
+            });
         }
     }
     read::attempts(connection, &ids).await

@@ -38,9 +38,9 @@ impl History {
             Ok(sqlx::query_as(
                 "SELECT event_type, accepted_at, body, trace_id, test, \
                  EXISTS (SELECT 1 FROM deliveries AS d WHERE d.event_id = events.id \
-                 AND d.endpoint_id = $3 AND d.cause = 'test') OR \
+                 AND d.accepted_at = events.accepted_at AND d.endpoint_id = $3 AND d.cause = 'test') OR \
                  EXISTS (SELECT 1 FROM not_sent AS n WHERE n.event_id = events.id \
-                 AND n.endpoint_id = $3) FROM events WHERE id = $1 AND account = $2",
+                 AND n.accepted_at = events.accepted_at AND n.endpoint_id = $3) FROM events WHERE id = $1 AND account = $2",
             )
             .bind(event.uuid())
             .bind(account.as_str())
@@ -55,17 +55,19 @@ impl History {
             Ok(sqlx::query_as(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
                  next_attempt_at FROM deliveries WHERE event_id = $1 AND endpoint_id = $2 \
-                 AND state = 'pending' ORDER BY id DESC LIMIT 1",
+                 AND accepted_at = $3 AND state = 'pending' ORDER BY id DESC LIMIT 1",
             )
             .bind(event.uuid())
             .bind(endpoint.uuid())
+            .bind(accepted_at)
             .fetch_optional(&mut *connection)
             .await?)
         })?;
         let pending = match pending {
             None => None,
             Some(row) => {
-                let numbers: Option<(i64, i64)> = self.numbers(event.uuid(), row.id).await?;
+                let numbers: Option<(i64, i64)> =
+                    self.numbers(accepted_at, event.uuid(), row.id).await?;
                 numbers.map(|(last_number, generation)| (row, last_number, generation))
             }
         };
@@ -81,11 +83,20 @@ impl History {
         }))
     }
 
-    async fn numbers(&self, event: Uuid, delivery: Uuid) -> Result<Option<(i64, i64)>, Error> {
+    async fn numbers(
+        &self,
+        accepted_at: i64,
+        event: Uuid,
+        delivery: Uuid,
+    ) -> Result<Option<(i64, i64)>, Error> {
         reading!(self.pool, connection => {
-            Ok(sqlx::query_as("SELECT last_number, generation FROM deliveries WHERE event_id = $1 AND id = $2")
+            Ok(sqlx::query_as(
+                "SELECT last_number, generation FROM deliveries \
+                 WHERE event_id = $1 AND id = $2 AND accepted_at = $3",
+            )
                 .bind(event)
                 .bind(delivery)
+                .bind(accepted_at)
                 .fetch_optional(&mut *connection)
                 .await?)
         })

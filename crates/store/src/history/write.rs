@@ -2,39 +2,52 @@
 
 use std::collections::BTreeMap;
 
-use domain::{AcceptedEvent, Attempt, NotSentReason, Plan, Record, Timestamp};
+use domain::{AcceptedEvent, Attempt, Plan, Record, Timestamp};
 use uuid::Uuid;
 
 use super::Stats;
 use super::condition::Condition;
-use super::fold::Draft;
+use super::fold::{Draft, NotSent};
 use super::text::{clean, headers};
 use crate::Error;
 use crate::bulk::{Bulk, Insert, Rows};
 
 static EVENTS: Insert = Insert::new(
     "events (id, account, event_type, accepted_at, live_mode, test, tags, body, trace_id)",
-    "ON CONFLICT (id) DO NOTHING",
+    "ON CONFLICT DO NOTHING",
+);
+
+static TAGS: Insert = Insert::new(
+    "event_tags (account, name, value, accepted_at, event_id, event_type)",
+    "ON CONFLICT DO NOTHING",
 );
 
 static PLANS: Insert = Insert::new(
-    "plans (event_id, planned_at)",
-    "ON CONFLICT (event_id) DO NOTHING",
+    "plans (event_id, planned_at, accepted_at)",
+    "ON CONFLICT DO NOTHING",
 );
 
 static NOT_SENT: Insert = Insert::new(
-    "not_sent (event_id, endpoint_id, reason)",
-    "ON CONFLICT (event_id, endpoint_id) DO NOTHING",
+    "not_sent (event_id, endpoint_id, reason, accepted_at)",
+    "ON CONFLICT DO NOTHING",
 );
 
+/// What a repeated delivery overwrites.
+macro_rules! move_delivery {
+    () => {
+        " DO UPDATE SET state = excluded.state, \
+         reason = CASE WHEN deliveries.state = 'pending' THEN excluded.reason \
+         ELSE deliveries.reason END, attempts = excluded.attempts, \
+         last_number = excluded.last_number, next_attempt_at = excluded.next_attempt_at"
+    };
+}
+
 /// A final state keeps the reason it came with.
-static DELIVERIES: Insert = Insert::new(
+static DELIVERIES: Insert = Insert::by_engine(
     "deliveries (id, event_id, endpoint_id, account, event_type, cause, state, reason, \
      generation, accepted_at, attempts, last_number, next_attempt_at)",
-    "ON CONFLICT (event_id, id) DO UPDATE SET state = excluded.state, \
-     reason = CASE WHEN deliveries.state = 'pending' THEN excluded.reason \
-     ELSE deliveries.reason END, attempts = excluded.attempts, \
-     last_number = excluded.last_number, next_attempt_at = excluded.next_attempt_at",
+    concat!("ON CONFLICT (event_id, id)", move_delivery!()),
+    concat!("ON CONFLICT (event_id, id, accepted_at)", move_delivery!()),
 );
 
 static ATTEMPTS: Insert = Insert::new(
@@ -42,7 +55,7 @@ static ATTEMPTS: Insert = Insert::new(
      response_status, failure_class, failure_message, started_at, duration_ms, url, \
      request_headers, response_headers, response_body, response_truncated, next_attempt_at, \
      trace_id)",
-    "ON CONFLICT (id) DO NOTHING",
+    "ON CONFLICT DO NOTHING",
 );
 
 static COUNTS: Insert = Insert::new(
@@ -89,25 +102,45 @@ pub(super) async fn events<C: Bulk>(
         .texts(each().map(tags))
         .bytes(each().map(|event| &event.body[..]))
         .texts(each().map(|event| event.trace.trace_id_hex()));
-    connection.put(&EVENTS, rows).await
+    connection.put(&EVENTS, rows).await?;
+    tags_of(connection, events).await
+}
+
+async fn tags_of<C: Bulk>(connection: &mut C, events: &[AcceptedEvent]) -> Result<(), Error> {
+    let tags: Vec<(&AcceptedEvent, &String, &String)> = events
+        .iter()
+        .flat_map(|event| event.tags.as_map().iter().map(move |(k, v)| (event, k, v)))
+        .collect();
+    let rows = Rows::new(tags.len())
+        .texts(tags.iter().map(|(event, _, _)| event.account.as_str()))
+        .texts(tags.iter().map(|(_, name, _)| name.as_str()))
+        .texts(tags.iter().map(|(_, _, value)| value.as_str()))
+        .numbers(
+            tags.iter()
+                .map(|(event, _, _)| event.accepted_at.unix_millis()),
+        )
+        .ids(tags.iter().map(|(event, _, _)| event.id.uuid()))
+        .texts(tags.iter().map(|(event, _, _)| event.event_type.as_str()));
+    connection.put(&TAGS, rows).await
 }
 
 pub(super) async fn plans<C: Bulk>(connection: &mut C, plans: &[Plan]) -> Result<(), Error> {
     let rows = Rows::new(plans.len())
         .ids(plans.iter().map(|plan| plan.event_id.uuid()))
-        .numbers(plans.iter().map(|plan| plan.planned_at.unix_millis()));
+        .numbers(plans.iter().map(|plan| plan.planned_at.unix_millis()))
+        .numbers(plans.iter().map(|plan| plan.accepted_at.unix_millis()));
     connection.put(&PLANS, rows).await
 }
 
-/// Event, endpoint, why.
 pub(super) async fn not_sent<C: Bulk>(
     connection: &mut C,
-    not_sent: &[(Uuid, Uuid, NotSentReason)],
+    not_sent: &[NotSent],
 ) -> Result<(), Error> {
     let rows = Rows::new(not_sent.len())
-        .ids(not_sent.iter().map(|(event, _, _)| *event))
-        .ids(not_sent.iter().map(|(_, endpoint, _)| *endpoint))
-        .texts(not_sent.iter().map(|(_, _, reason)| reason.as_str()));
+        .ids(not_sent.iter().map(|row| row.event_id))
+        .ids(not_sent.iter().map(|row| row.endpoint_id))
+        .texts(not_sent.iter().map(|row| row.reason.as_str()))
+        .numbers(not_sent.iter().map(|row| row.accepted_at.unix_millis()));
     connection.put(&NOT_SENT, rows).await
 }
 

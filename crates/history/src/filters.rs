@@ -1,0 +1,121 @@
+//! What a list is asked for.
+
+use domain::{AccountId, FailureClass, Problem, Reason, Timestamp};
+use proto::time::from_proto;
+use proto::v1::{ListAttemptsRequest, ListEventsRequest};
+use store::{AttemptFilter, EventFilter};
+
+use crate::service::endpoint_not_found;
+
+/// HTTP's status codes have three digits.
+const STATUSES: std::ops::RangeInclusive<u32> = 100..=999;
+
+pub(crate) fn attempts(message: &ListAttemptsRequest) -> Result<AttemptFilter, Problem> {
+    Ok(AttemptFilter {
+        endpoint: match message.endpoint_id.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| endpoint_not_found())?),
+        },
+        event: id("event_id", &message.event_id, "use an id like evt_<uuid>")?,
+        delivery: id(
+            "delivery_id",
+            &message.delivery_id,
+            "use an id like dlv_<uuid>",
+        )?,
+        event_type: message.event_type.clone(),
+        trace_id: trace_id(&message.trace_id)?,
+        succeeded: match message.status.as_str() {
+            "" => None,
+            "succeeded" => Some(true),
+            "failed" => Some(false),
+            _ => return Err(malformed("status", "use succeeded or failed")),
+        },
+        response_status: message
+            .response_status
+            .map(|status| {
+                let status = Some(status).filter(|status| STATUSES.contains(status));
+                status
+                    .and_then(|status| u16::try_from(status).ok())
+                    .ok_or_else(|| malformed("response_status", "use a number from 100 to 999"))
+            })
+            .transpose()?,
+        failure_class: match message.failure_class.as_str() {
+            "" => String::new(),
+            word => {
+                let class: Result<FailureClass, _> = word.parse();
+                let class = class.map_err(|_| {
+                    let what = "use dns, connect, tls, timeout, egress_denied, http_status or \
+                                response_invalid";
+                    malformed("failure_class", what)
+                })?;
+                class.as_str().to_owned()
+            }
+        },
+        after: instant("after", message.after.as_ref())?,
+        before: instant("before", message.before.as_ref())?,
+    })
+}
+
+/// Names the list, so that its tokens are of no other.
+pub(crate) fn attempts_context(account: &AccountId, message: &ListAttemptsRequest) -> String {
+    let filters = ListAttemptsRequest {
+        account: String::new(),
+        page_size: 0,
+        page_token: String::new(),
+        ..message.clone()
+    };
+    format!("attempts {account} {filters:?}")
+}
+
+pub(crate) fn events(message: &ListEventsRequest) -> Result<EventFilter, Problem> {
+    let tag = message.tag.as_ref();
+    if tag.is_some() && !message.trace_id.is_empty() {
+        let what = "a trace has few events; leave the tag out";
+        return Err(malformed("trace_id", what));
+    }
+    Ok(EventFilter {
+        event_type: message.event_type.clone(),
+        trace_id: trace_id(&message.trace_id)?,
+        tag: tag.map(|tag| (tag.name.clone(), tag.value.clone())),
+        after: instant("after", message.after.as_ref())?,
+        before: instant("before", message.before.as_ref())?,
+    })
+}
+
+/// Names the list, so that its tokens are of no other.
+pub(crate) fn events_context(account: &AccountId, message: &ListEventsRequest) -> String {
+    let filters = ListEventsRequest {
+        account: String::new(),
+        page_size: 0,
+        page_token: String::new(),
+        ..message.clone()
+    };
+    format!("events {account} {filters:?}")
+}
+
+pub(crate) fn instant(
+    field: &str,
+    at: Option<&prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Problem> {
+    at.map(|at| from_proto(at).ok_or_else(|| malformed(field, "use an instant within range")))
+        .transpose()
+}
+
+fn id<T: std::str::FromStr>(field: &str, text: &str, what: &str) -> Result<Option<T>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| malformed(field, what))
+}
+
+fn trace_id(text: &str) -> Result<String, Problem> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if text.is_empty() || (text.len() == 32 && digits) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(malformed("trace_id", "use 32 hex digits"))
+}
+
+fn malformed(field: &str, what: &str) -> Problem {
+    Problem::of_field(Reason::RequestMalformed, field, what)
+}

@@ -1,0 +1,233 @@
+//! Retention: what is too old goes. PostgreSQL drops the tables of whole days;
+//! SQLite deletes a few rows at a time, so that recording gets its turn.
+
+use std::time::Duration;
+
+use domain::Timestamp;
+use sqlx::{AssertSqlSafe, Decode, Encode, PgConnection, PgPool, Sqlite, Type};
+use uuid::Uuid;
+
+use super::History;
+use super::days::{Day, OF_EVENTS, OF_RECORDS};
+use crate::Error;
+use crate::pool::{Engine, bounded};
+
+/// Rows that one statement deletes.
+const CHUNK: i64 = 500;
+
+/// Who drops days holds this advisory lock.
+const TURN: i64 = 0x706f_7374_7269_6465;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What is no longer kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// Events accepted before, with their bodies and tags.
+    pub events_before: Timestamp,
+    /// Deliveries, attempts and counts of events accepted, or attempts
+    /// started, before.
+    pub records_before: Timestamp,
+}
+
+/// What is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// Tables that were dropped.
+    pub tables: u64,
+    /// Rows that were deleted.
+    pub rows: u64,
+}
+
+impl History {
+    /// Removes what is no longer kept: on PostgreSQL what is of whole days that
+    /// have passed, on SQLite to the instant. One process does it at a time; what
+    /// an earlier one left half done is ended.
+    ///
+    /// # Errors
+    ///
+    /// An outage; calling again goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// What is removed is removed; calling again goes on.
+    pub async fn expire(&self, expiry: Expiry) -> Result<Expired, Error> {
+        let (events, records) = (expiry.events_before, expiry.records_before);
+        let mut expired = Expired::default();
+        match &self.pool.0 {
+            Engine::Postgres(pool) => expired.tables = drop_days(pool, expiry).await?,
+            Engine::Sqlite { .. } => {
+                let steps = [
+                    self.delete_by::<String>("events", "account", "accepted_at", events)
+                        .await?,
+                    self.delete_by::<String>("attempts", "account", "started_at", records)
+                        .await?,
+                    self.delete_by::<Uuid>("deliveries", "endpoint_id", "accepted_at", records)
+                        .await?,
+                    self.delete_by::<Uuid>("not_sent", "endpoint_id", "accepted_at", records)
+                        .await?,
+                ];
+                expired.rows = steps.iter().sum();
+            }
+        }
+        expired.rows += self.delete_counts(records).await?;
+        Ok(expired)
+    }
+
+    /// Deletes a table's rows of before, owner by owner, as its index has them.
+    async fn delete_by<O>(
+        &self,
+        table: &str,
+        owner: &str,
+        instant: &str,
+        before: Timestamp,
+    ) -> Result<u64, Error>
+    where
+        O: Default + Clone + Send + Unpin + Type<Sqlite>,
+        O: for<'q> Encode<'q, Sqlite> + for<'r> Decode<'r, Sqlite>,
+    {
+        let Engine::Sqlite { read, write } = &self.pool.0 else {
+            return Ok(0);
+        };
+        let next = format!("SELECT MIN({owner}) FROM {table} WHERE {owner} > $1");
+        let delete = format!(
+            "DELETE FROM {table} WHERE {owner} = $1 AND {instant} < $2 AND {instant} <= COALESCE( \
+             (SELECT {instant} FROM {table} WHERE {owner} = $1 AND {instant} < $2 \
+             ORDER BY {instant} LIMIT 1 OFFSET $3), $2)"
+        );
+        let mut rows = 0;
+        let mut last = O::default();
+        loop {
+            let found: Option<O> = bounded(async {
+                let next = sqlx::query_scalar(AssertSqlSafe(next.clone())).bind(last.clone());
+                Ok(next.fetch_one(read).await?)
+            })
+            .await?;
+            let Some(found) = found else {
+                return Ok(rows);
+            };
+            loop {
+                let deleted = bounded(async {
+                    let delete = sqlx::query(AssertSqlSafe(delete.clone()))
+                        .bind(found.clone())
+                        .bind(before.unix_millis())
+                        .bind(CHUNK);
+                    Ok(delete.execute(write).await?.rows_affected())
+                })
+                .await?;
+                rows += deleted;
+                if deleted == 0 {
+                    break;
+                }
+            }
+            last = found;
+        }
+    }
+
+    async fn delete_counts(&self, before: Timestamp) -> Result<u64, Error> {
+        let hour = before.unix_millis().div_euclid(HOUR.as_millis() as i64);
+        let mut rows = 0;
+        loop {
+            let deleted = transaction!(self.pool, tx => {
+                Ok(sqlx::query(
+                    "DELETE FROM delivery_counts WHERE (endpoint_id, hour) IN \
+                     (SELECT endpoint_id, hour FROM delivery_counts WHERE hour < $1 \
+                     ORDER BY hour LIMIT $2)",
+                )
+                .bind(hour)
+                .bind(CHUNK)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected())
+            })?;
+            rows += deleted;
+            if deleted == 0 {
+                return Ok(rows);
+            }
+        }
+    }
+}
+
+/// Drops the tables of passed days, unless another process is at it.
+async fn drop_days(pool: &PgPool, expiry: Expiry) -> Result<u64, Error> {
+    let mut connection = bounded(async { Ok(pool.acquire().await?) }).await?;
+    let turn: bool = bounded(async {
+        let turn = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(TURN);
+        Ok(turn.fetch_one(&mut *connection).await?)
+    })
+    .await?;
+    if !turn {
+        return Ok(0);
+    }
+    let dropped = drop_all(&mut connection, expiry).await;
+    let released = bounded(async {
+        let release = sqlx::query("SELECT pg_advisory_unlock($1)").bind(TURN);
+        release.execute(&mut *connection).await?;
+        Ok(())
+    })
+    .await;
+    if dropped.is_err() || released.is_err() {
+        // The lock ends with its connection.
+        drop(connection.detach());
+    }
+    dropped
+}
+
+async fn drop_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, Error> {
+    let mut dropped = 0;
+    let of_events = OF_EVENTS.map(|table| (table, expiry.events_before));
+    let of_records = OF_RECORDS.map(|table| (table, expiry.records_before));
+    for (table, before) in of_events.into_iter().chain(of_records) {
+        for (part, state) in passed(connection, table, Day::of(before)).await? {
+            drop_day(connection, table, &part, &state).await?;
+            dropped += 1;
+        }
+    }
+    Ok(dropped)
+}
+
+/// The tables of days before `day`, oldest first, and how far each is from
+/// being dropped.
+async fn passed(
+    connection: &mut PgConnection,
+    table: &str,
+    day: Day,
+) -> Result<Vec<(String, String)>, Error> {
+    bounded(async {
+        let parts = sqlx::query_as(
+            "SELECT relname::text, CASE WHEN inhparent IS NULL THEN 'detached' \
+             WHEN inhdetachpending THEN 'pending' ELSE 'attached' END \
+             FROM pg_class LEFT JOIN pg_inherits ON inhrelid = pg_class.oid \
+             WHERE relkind = 'r' AND pg_table_is_visible(pg_class.oid) \
+             AND relname ~ ('^' || $1 || '_[0-9]{8}$') AND relname < $1 || '_' || $2 \
+             ORDER BY relname",
+        );
+        let parts = parts.bind(table).bind(day.digits());
+        Ok(parts.fetch_all(&mut *connection).await?)
+    })
+    .await
+}
+
+/// Detaches a day's table while others read and write, and drops it.
+async fn drop_day(
+    connection: &mut PgConnection,
+    table: &str,
+    part: &str,
+    state: &str,
+) -> Result<(), Error> {
+    let detach = match state {
+        "attached" => Some("CONCURRENTLY"),
+        "pending" => Some("FINALIZE"),
+        _ => None,
+    };
+    let detach = detach.map(|how| format!("ALTER TABLE {table} DETACH PARTITION {part} {how}"));
+    for statement in detach.into_iter().chain([format!("DROP TABLE {part}")]) {
+        bounded(async {
+            let statement = sqlx::raw_sql(AssertSqlSafe(statement));
+            statement.execute(&mut *connection).await?;
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
