@@ -14,6 +14,7 @@ pub mod api;
 pub mod deployment;
 pub mod hostile;
 pub mod nats;
+pub mod past;
 pub mod ports;
 pub mod postgres;
 pub mod process;

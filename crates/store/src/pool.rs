@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Executor as _, PgPool, SqlitePool};
 use tokio::time::timeout;
 
 use crate::Error;
@@ -23,6 +23,11 @@ const CACHE: &str = "-32768";
 /// In pages of 4 KiB: what every batch changes is copied back seldom.
 const CHECKPOINT: &str = "8192";
 const READERS: u32 = 4;
+/// Every question goes along an index that has its order. A table of a day that
+/// has just begun has no statistics, and by a guess all of it would be read and
+/// sorted. What has no index works as ever. Compiling takes longer than
+/// answering.
+const PLANNING: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
 
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
@@ -122,14 +127,13 @@ impl Pool {
             }));
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url)?
-                .application_name("postrider")
-                // Questions about divided tables look dear and are not: compiling
-                // them takes longer than answering.
-                .options([("jit", "off")]);
+            let options = PgConnectOptions::from_str(url)?.application_name("postrider");
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
                 .acquire_timeout(ACQUIRE)
+                .after_connect(|connection, _| {
+                    Box::pin(async move { connection.execute(PLANNING).await.map(drop) })
+                })
                 .connect_lazy_with(options);
             return Ok(Self(Engine::Postgres(pool)));
         }

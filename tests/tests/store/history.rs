@@ -11,9 +11,9 @@ use domain::{
     EventType, FailureClass, NotSentReason, Outcome, Plan, PlannedDelivery, Record, Tags,
     Timestamp, TraceContext,
 };
+use harness::past::made_at;
 use harness::suite::Scenario;
 use store::{AttemptFilter, Batch, Findings, History, Pool, Stats};
-use uuid::Uuid;
 
 pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
     harness::scenarios![
@@ -25,14 +25,6 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         attempts_are_paged_both_ways,
         bytes_that_are_no_text_are_kept,
     ]
-}
-
-/// A UUIDv7 as it would have been made then.
-pub(crate) fn made_at(at: Timestamp) -> Uuid {
-    let millis = u64::try_from(at.unix_millis()).unwrap_or_default();
-    let mut random = [0; 10];
-    random.copy_from_slice(&Uuid::new_v4().as_bytes()[..10]);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// One event on its way to one endpoint of an account of their own.

@@ -2,9 +2,13 @@
 //! again and in any order changes nothing, final states stay, counts agree.
 
 mod history;
+mod plans;
 mod recording;
 mod registry;
+mod retention;
+mod search;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,19 +35,23 @@ struct Databases {
 }
 
 impl Databases {
+    /// PostgreSQL's address and log, once it runs.
+    async fn postgres(&self) -> Result<(String, PathBuf)> {
+        let mut postgres = self.postgres.lock().await;
+        if postgres.is_none() {
+            let mut started = Postgres::new(self.dir.path())?;
+            started.start().await?;
+            *postgres = Some(started);
+        }
+        let url = postgres.as_ref().map(Postgres::url).unwrap_or_default();
+        Ok((url, self.dir.path().join("postgres.log")))
+    }
+
     /// A migrated database; every test uses ids of its own.
     async fn open(&self, engine: Engine) -> Result<Pool> {
         let url = match engine {
             Engine::Sqlite => format!("sqlite://{}", self.dir.path().join("test.db").display()),
-            Engine::Postgres => {
-                let mut postgres = self.postgres.lock().await;
-                if postgres.is_none() {
-                    let mut started = Postgres::new(self.dir.path())?;
-                    started.start().await?;
-                    *postgres = Some(started);
-                }
-                postgres.as_ref().map(Postgres::url).unwrap_or_default()
-            }
+            Engine::Postgres => self.postgres().await?.0,
         };
         let pool = Pool::open(&url).await?;
         pool.migrate().await?;
@@ -67,6 +75,8 @@ fn main() -> ExitCode {
             .into_iter()
             .chain(recording::scenarios())
             .chain(registry::scenarios())
+            .chain(retention::scenarios())
+            .chain(search::scenarios())
             .collect();
         for scenario in scenarios {
             let (databases, handle) = (Arc::clone(&databases), runtime.clone());
@@ -75,5 +85,6 @@ fn main() -> ExitCode {
             }));
         }
     }
+    trials.push(plans::trial(&runtime, &databases));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -366,21 +366,19 @@ impl History {
         };
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
         type Fates = (Vec<DeliveryRow>, Vec<(Uuid, Uuid, String)>, Vec<(Uuid,)>);
-        let (deliveries, not_sent, planned): Fates = reading!(self.pool, connection => {
+        let (mut deliveries, mut not_sent, planned): Fates = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
                  next_attempt_at FROM deliveries WHERE event_id IN (",
             );
             separate!(query, ids);
             within!(query, first, last);
-            query.push(" ORDER BY id");
             let deliveries = query.build_query_as().fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT event_id, endpoint_id, reason FROM not_sent WHERE event_id IN (",
             );
             separate!(query, ids);
             within!(query, first, last);
-            query.push(" ORDER BY endpoint_id");
             let not_sent = query.build_query_as().fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new("SELECT event_id FROM plans WHERE event_id IN (");
             separate!(query, ids);
@@ -388,6 +386,10 @@ impl History {
             let planned = query.build_query_as().fetch_all(&mut *connection).await?;
             Ok((deliveries, not_sent, planned))
         })?;
+        // Sorted here: an order would tempt the planner to walk an index that has
+        // it.
+        deliveries.sort_unstable_by_key(|delivery: &DeliveryRow| delivery.id);
+        not_sent.sort_unstable_by_key(|(_, endpoint, _)| *endpoint);
         let mut rows: HashMap<Uuid, Fate> = HashMap::new();
         for delivery in deliveries {
             rows.entry(delivery.event_id).or_default().0.push(delivery);
