@@ -3,6 +3,7 @@
 mod drain;
 mod fan_out;
 mod hanging;
+mod history;
 mod latency;
 mod paced;
 mod retries;
@@ -82,5 +83,10 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "drain-1m",
         about: "a backlog of 1,000,000 deliveries",
         run: |options| Box::pin(drain::run(options)),
+    },
+    Scenario {
+        name: "history",
+        about: "10,000,000 attempts of 90 days: pages, filters, recording, dropping a day",
+        run: |options| Box::pin(history::run(options)),
     },
 ];

@@ -1,0 +1,258 @@
+//! A long history: what questions and recording take, and dropping a day.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use domain::page::{Cursor, Direction};
+use domain::{Outcome as Told, Record, Timestamp};
+use harness::past::Past;
+use harness::postgres::Postgres;
+use store::{AttemptFilter, Day, EventFilter, Expiry, History, Pool};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::meter::load_average;
+use crate::options::Options;
+use crate::outcome::{Outcome, Target};
+
+const ATTEMPTS: u32 = 10_000_000;
+const DAYS: u32 = 90;
+const ENDPOINTS: usize = 1_000;
+
+/// Of each question.
+const SAMPLES: usize = 300;
+
+pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
+    let name = format!("PostgreSQL, {DAYS} days, {ENDPOINTS} endpoints");
+    let mut outcome = Outcome::new("history", name, load_average());
+    let dir = TempDir::new()?;
+    let mut postgres = Postgres::new(dir.path())?;
+    postgres.start().await?;
+    let history = History::new(Pool::open(&postgres.url()).await?);
+    history.pool().migrate().await?;
+    let today = Day::of(Timestamp::from(SystemTime::now()));
+    let start = today.plus(-i64::from(DAYS)).start();
+    // One delivery in 20 has two attempts.
+    let per_day = (options.scaled(ATTEMPTS) / DAYS * 20 / 21).max(1);
+    let past = Past::new(ENDPOINTS, start, per_day)?;
+    let loading = Instant::now();
+    let mut attempts = 0;
+    let mut one = None;
+    for day in 0..DAYS {
+        for chapter in past.chapters(day) {
+            let chapter = chapter?;
+            history.record(chapter.batch()).await?;
+            attempts += chapter.records.len();
+            if day == DAYS / 2 {
+                one = chapter.records.into_iter().next();
+            }
+        }
+    }
+    outcome.figure("attempts", attempts as f64, "");
+    let rate = attempts as f64 / loading.elapsed().as_secs_f64();
+    outcome.figure("recorded while filling", rate, "attempts/s");
+    let bytes = folder_bytes(&dir.path().join("postgres/base"))?;
+    let events = f64::from(per_day * DAYS);
+    outcome.figure("disk", bytes as f64 / events, "B / event");
+
+    let asking = AtomicBool::new(true);
+    let recorded = AtomicU64::new(0);
+    let began = Instant::now();
+    let recording = async {
+        let busy = Past::new(ENDPOINTS, today.start(), 2_000_000)?;
+        for chapter in busy.chapters(0) {
+            if !asking.load(Ordering::Relaxed) {
+                break;
+            }
+            let chapter = chapter?;
+            history.record(chapter.batch()).await?;
+            recorded.fetch_add(chapter.records.len() as u64, Ordering::Relaxed);
+        }
+        anyhow::Ok(())
+    };
+    let questions = async {
+        let asked = ask(&history, &past, one.as_ref(), &mut outcome).await;
+        asking.store(false, Ordering::Relaxed);
+        asked
+    };
+    tokio::try_join!(recording, questions)?;
+    let rate = recorded.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    let wanted = Target::AtLeast(10_000.0);
+    outcome.against("recorded while asked", rate, "attempts/s", wanted);
+
+    let before = folder_bytes(&dir.path().join("postgres/base"))?;
+    let dropping = Instant::now();
+    let expiry = Expiry {
+        events_before: past.day(1),
+        records_before: past.day(1),
+    };
+    history.expire(expiry).await?;
+    let took = dropping.elapsed().as_secs_f64();
+    outcome.against("a day is dropped in", took, "s", Target::AtMost(1.0));
+    let after = folder_bytes(&dir.path().join("postgres/base"))?;
+    let freed = before.saturating_sub(after) as f64 / 1e6;
+    outcome.figure("disk that comes back", freed, "MB");
+    Ok(vec![outcome])
+}
+
+/// Asks each question of many endpoints in turn.
+async fn ask(
+    history: &History,
+    past: &Past,
+    one: Option<&Record>,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let any = AttemptFilter::default;
+    let lists = [
+        ("first page", None, any()),
+        ("middle page", Some(DAYS / 2), any()),
+        ("last page", Some(1), any()),
+        ("failed", None, failed()),
+        ("of a type", None, of_type()),
+    ];
+    for (name, day, filter) in lists {
+        let cursor = day.map(|day| cursor(past.day(day)));
+        let mut times = Vec::new();
+        for sample in 0..SAMPLES {
+            let (account, endpoint) = past.endpoint(sample * 37);
+            let filter = AttemptFilter {
+                endpoint: Some(*endpoint),
+                ..filter.clone()
+            };
+            let asked = history.attempts(account, &filter, cursor.as_ref(), 21);
+            times.push(timed(asked).await?);
+        }
+        told(outcome, name, times);
+    }
+    let of_account = [
+        ("account", any()),
+        ("account, timeouts", timeouts()),
+        ("account, answered 500", answered(500)),
+        ("account, answered 204 (none)", answered(204)),
+    ];
+    for (name, filter) in of_account {
+        let mut times = Vec::new();
+        for sample in 0..SAMPLES {
+            let (account, _) = past.endpoint(sample * 37);
+            times.push(timed(history.attempts(account, &filter, None, 21)).await?);
+        }
+        told(outcome, name, times);
+    }
+    single(history, past, one, outcome).await
+}
+
+async fn single(
+    history: &History,
+    past: &Past,
+    one: Option<&Record>,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let (mut stats, mut tagged) = (Vec::new(), Vec::new());
+    let filter = EventFilter {
+        tag: Some(("chat".to_owned(), "0".to_owned())),
+        ..EventFilter::default()
+    };
+    for sample in 0..SAMPLES {
+        let (account, endpoint) = past.endpoint(sample * 37);
+        stats.push(timed(history.stats(*endpoint, None, None)).await?);
+        tagged.push(timed(history.events(account, &filter, None, 21)).await?);
+    }
+    told(outcome, "stats", stats);
+    told(outcome, "events with a tag", tagged);
+    let Some(record) = one else { return Ok(()) };
+    let Told::Attempt(attempt) = &record.outcome else {
+        return Ok(());
+    };
+    let account = &record.account;
+    let of_delivery = AttemptFilter {
+        delivery: Some(record.delivery_id),
+        ..AttemptFilter::default()
+    };
+    let of_trace = AttemptFilter {
+        trace_id: attempt.trace.trace_id_hex(),
+        ..AttemptFilter::default()
+    };
+    let [mut event, mut shown, mut delivery, mut trace] = [const { Vec::new() }; 4];
+    for _ in 0..SAMPLES {
+        event.push(timed(history.event(account, record.event_id)).await?);
+        shown.push(timed(history.attempt(account, attempt.id)).await?);
+        delivery.push(timed(history.attempts(account, &of_delivery, None, 21)).await?);
+        trace.push(timed(history.attempts(account, &of_trace, None, 21)).await?);
+    }
+    told(outcome, "an event", event);
+    told(outcome, "an attempt", shown);
+    told(outcome, "by delivery", delivery);
+    told(outcome, "by trace", trace);
+    Ok(())
+}
+
+fn failed() -> AttemptFilter {
+    AttemptFilter {
+        succeeded: Some(false),
+        ..AttemptFilter::default()
+    }
+}
+
+fn of_type() -> AttemptFilter {
+    AttemptFilter {
+        event_type: "form.submitted".to_owned(),
+        ..AttemptFilter::default()
+    }
+}
+
+fn timeouts() -> AttemptFilter {
+    AttemptFilter {
+        failure_class: "timeout".to_owned(),
+        ..AttemptFilter::default()
+    }
+}
+
+fn answered(status: u16) -> AttemptFilter {
+    AttemptFilter {
+        response_status: Some(status),
+        ..AttemptFilter::default()
+    }
+}
+
+fn cursor(at: Timestamp) -> Cursor {
+    Cursor {
+        at: at.unix_millis(),
+        id: Uuid::nil(),
+        direction: Direction::Next,
+    }
+}
+
+async fn timed<T>(question: impl Future<Output = Result<T, store::Error>>) -> Result<Duration> {
+    let asked = Instant::now();
+    question.await?;
+    Ok(asked.elapsed())
+}
+
+/// Adds the 99th percentile of a question's times.
+fn told(outcome: &mut Outcome, name: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let place = times.len() * 99 / 100;
+    let p99 = times.get(place).copied().unwrap_or_default();
+    let name = format!("p99, {name}");
+    outcome.against(name, p99.as_secs_f64() * 1e3, "ms", Target::AtMost(20.0));
+}
+
+/// What the files of a folder take, folders within included.
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // A table's file may go meanwhile.
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        bytes += if metadata.is_dir() {
+            folder_bytes(&entry.path())?
+        } else {
+            metadata.len()
+        };
+    }
+    Ok(bytes)
+}
