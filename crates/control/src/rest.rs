@@ -130,7 +130,7 @@ mod tests {
                 .is_some_and(|version| version.starts_with("3.1"))
         );
         let paths = json["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 17);
+        assert_eq!(paths.len(), 18);
         let mut ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
