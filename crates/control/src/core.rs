@@ -7,6 +7,7 @@ mod endpoints;
 mod event_types;
 mod keys;
 mod outbox;
+mod sessions;
 mod upstream;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use endpoints::{
 };
 pub(crate) use event_types::{EventTypeView, NewEventType};
 pub(crate) use keys::{KeyView, NewKey};
+pub(crate) use sessions::{Session, Started};
 pub(crate) use upstream::{HistoryClient, IngestClient};
 
 use crate::{Config, Deps, Error};

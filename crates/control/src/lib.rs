@@ -1,10 +1,11 @@
 //! Holds the endpoints, keys and event types: REST and `EndpointService`
 //! outwards, SQL beneath, and the directories that every other role follows.
 //!
-//! `core` says what may be done and by whom; `grpc` and `rest` are its two
-//! outsides.
+//! `core` says what may be done and by whom; `grpc`, `rest` and `dashboard` are
+//! its outsides.
 
 mod core;
+mod dashboard;
 mod grpc;
 mod rest;
 
@@ -98,9 +99,9 @@ impl Role {
         )));
     }
 
-    /// REST and its description.
+    /// REST with its description, and the dashboard.
     pub fn http(&self) -> axum::Router {
-        rest::router(self.control.clone())
+        rest::router(self.control.clone()).merge(dashboard::router(self.control.clone()))
     }
 
     /// What tells whether the role can work.

@@ -11,6 +11,7 @@ mod events;
 mod fields;
 mod keys;
 mod policy;
+mod portal_sessions;
 mod problem;
 mod request;
 mod shapes;
@@ -78,6 +79,7 @@ fn table() -> OpenApiRouter<Control> {
         .routes(routes!(event_types::list, event_types::create))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::delete))
+        .routes(routes!(portal_sessions::create))
 }
 
 async fn nothing_here(request: Request) -> Refusal {
@@ -130,7 +132,7 @@ mod tests {
                 .is_some_and(|version| version.starts_with("3.1"))
         );
         let paths = json["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 18);
+        assert_eq!(paths.len(), 19);
         let mut ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {

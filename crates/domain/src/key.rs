@@ -135,7 +135,13 @@ impl KeyRecord {
     #[must_use]
     pub fn verify(&self, token: &str, now: Timestamp) -> bool {
         let same = bool::from(self.hash.ct_eq(&hash(token)));
-        same && self.expires_at.is_none_or(|end| now < end)
+        same && self.holds(now)
+    }
+
+    /// Whether the key has not expired.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
     }
 
     /// Who shows this key.
@@ -278,6 +284,7 @@ mod tests {
         };
         assert!(record.verify(&token, Timestamp::from_unix_millis(999)));
         assert!(!record.verify(&token, end));
+        assert!(record.holds(Timestamp::from_unix_millis(999)) && !record.holds(end));
         assert!(!record.verify("another", Timestamp::from_unix_millis(0)));
     }
 

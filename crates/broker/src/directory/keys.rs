@@ -52,14 +52,32 @@ impl KeyDirectory {
     /// bucket was seen.
     pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Identity, Problem> {
         let id = lookup_id(token).ok_or_else(invalid_key)?;
-        let key = match self.known(&id) {
-            Some(key) => key,
-            None => self.ask(&id).await?.ok_or_else(invalid_key)?,
-        };
+        let key = self.find(&id).await?;
         if !key.verify(token, now) {
             return Err(invalid_key());
         }
         Ok(key.identity())
+    }
+
+    /// Who showed the key of this id before, e.g. to start a session.
+    ///
+    /// # Errors
+    ///
+    /// When the key was revoked or has expired, or the broker must be asked
+    /// and does not answer.
+    pub async fn identity_of(&self, id: &str, now: Timestamp) -> Result<Identity, Problem> {
+        let key = self.find(id).await?;
+        if !key.holds(now) {
+            return Err(invalid_key());
+        }
+        Ok(key.identity())
+    }
+
+    async fn find(&self, id: &str) -> Result<Arc<KeyRecord>, Problem> {
+        match self.known(id) {
+            Some(key) => Ok(key),
+            None => self.ask(id).await?.ok_or_else(invalid_key),
+        }
     }
 
     /// Waits until every change that was answered before this call is known

@@ -1,0 +1,123 @@
+//! Pages, and refusals as pages.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use domain::key::Need;
+use domain::{AccountId, Problem, Reason};
+
+use super::assets;
+use super::sign_in::SignInPage;
+use super::visitor::Scope;
+
+/// What stands around every page.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) title: String,
+    /// Whose page it is.
+    pub(super) account: Option<AccountId>,
+    pub(super) signed_in: bool,
+    /// The operator may go to other accounts; a customer may not.
+    pub(super) operator: bool,
+    /// The visitor may change things here.
+    pub(super) may_change: bool,
+}
+
+impl Frame {
+    /// Of a page that anybody may see.
+    pub(super) fn open(title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            account: None,
+            signed_in: false,
+            operator: false,
+            may_change: false,
+        }
+    }
+
+    /// Of an account's page.
+    pub(super) fn of(title: impl Into<String>, scope: &Scope) -> Self {
+        let identity = &scope.identity;
+        Self {
+            title: title.into(),
+            account: Some(scope.account.clone()),
+            signed_in: true,
+            operator: !scope.portal && identity.account.is_none(),
+            may_change: identity.authorise(&scope.account, Need::Admin).is_ok(),
+        }
+    }
+
+    pub(super) fn style(&self) -> &'static str {
+        assets::style_path()
+    }
+
+    pub(super) fn script(&self) -> &'static str {
+        assets::script_path()
+    }
+
+    pub(super) fn icon(&self) -> &'static str {
+        assets::icon_path()
+    }
+}
+
+/// Renders a page.
+pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A problem on its way to a person.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) Problem);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+/// What every handler answers.
+pub(super) type Answer = Result<Response, Refusal>;
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    frame: Frame,
+    status: u16,
+    detail: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = self.0;
+        let status = status_of(&problem);
+        if status.is_server_error() {
+            let code = problem.reason.code();
+            tracing::warn!(code, detail = problem.detail, "a page was refused");
+        }
+        if problem.reason == Reason::KeyInvalid {
+            return render(status, &SignInPage::after_a_session());
+        }
+        let page = ProblemPage {
+            frame: Frame::open(problem.reason.title()),
+            status: status.as_u16(),
+            detail: problem.detail,
+        };
+        let mut response = render(status, &page);
+        if let Some(wait) = problem.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+/// The HTTP status of a problem.
+pub(super) fn status_of(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

@@ -1,0 +1,279 @@
+//! "Message payload": what was sent, what was answered, all attempts of the
+//! delivery.
+
+use std::fmt::Write as _;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect};
+use domain::key::Need;
+use domain::{Problem, Reason};
+use proto::status::to_problem;
+use proto::v1::{AttemptDetail, GetAttemptRequest, ListAttemptsRequest, ResendEventRequest};
+use serde_json::value::RawValue;
+
+use super::endpoints;
+use super::history::{response, shown_time};
+use super::page::{Answer, Frame, render};
+use super::visitor::Scope;
+use crate::core::Control;
+
+/// A delivery has 21 attempts at most; resends of its event stand beside them.
+const TIMELINE: u32 = 100;
+
+/// An attempt for people.
+pub(super) struct AttemptView {
+    pub(super) id: String,
+    pub(super) number: u32,
+    pub(super) event_id: String,
+    pub(super) event_type: String,
+    pub(super) delivery_id: String,
+    pub(super) endpoint_id: String,
+    pub(super) succeeded: bool,
+    pub(super) response: String,
+    pub(super) failure: String,
+    pub(super) at: String,
+    pub(super) duration_ms: u32,
+    pub(super) tags: Vec<(String, String)>,
+    pub(super) formatted: String,
+    pub(super) raw: String,
+    pub(super) request_headers: Vec<(String, String)>,
+    pub(super) response_headers: Vec<(String, String)>,
+    pub(super) response_body: String,
+    pub(super) truncated: bool,
+    /// Empty: there is none.
+    pub(super) next_attempt_at: String,
+    pub(super) trace_id: String,
+    pub(super) curl: String,
+}
+
+impl From<AttemptDetail> for AttemptView {
+    fn from(detail: AttemptDetail) -> Self {
+        let raw = String::from_utf8_lossy(&detail.request_body);
+        let pairs = |map: std::collections::BTreeMap<String, String>| {
+            let mut pairs: Vec<_> = map.into_iter().map(|(k, v)| (k, inert(&v))).collect();
+            pairs.sort();
+            pairs
+        };
+        let request_headers = pairs(detail.request_headers);
+        Self {
+            curl: curl(&detail.url, &request_headers, &raw),
+            formatted: inert(&pretty(&raw)),
+            raw: inert(&raw),
+            request_headers,
+            number: detail.number,
+            succeeded: detail.status == "succeeded",
+            response: response(detail.response_status, &detail.failure_class),
+            failure: inert(&detail.failure_message),
+            at: shown_time(detail.started_at.as_ref()),
+            duration_ms: detail.duration_ms,
+            tags: pairs(detail.tags),
+            response_headers: pairs(detail.response_headers),
+            response_body: match std::str::from_utf8(&detail.response_body) {
+                Ok(text) => inert(text),
+                Err(_) => format!("{} bytes that are not text", detail.response_body.len()),
+            },
+            truncated: detail.response_truncated,
+            next_attempt_at: shown_time(detail.next_attempt_at.as_ref()),
+            trace_id: detail.trace_id,
+            id: detail.id,
+            event_id: detail.event_id,
+            event_type: detail.event_type,
+            delivery_id: detail.delivery_id,
+            endpoint_id: detail.endpoint_id,
+        }
+    }
+}
+
+/// Indented, its numbers and escapes as they came; what is no JSON stays.
+pub(super) fn pretty(json: &str) -> String {
+    if serde_json::from_str::<&RawValue>(json).is_err() {
+        return json.to_owned();
+    }
+    let (mut out, mut depth, mut in_text, mut escaped) = (String::new(), 0_usize, false, false);
+    let mut rest = json.chars().peekable();
+    while let Some(c) = rest.next() {
+        if in_text {
+            out.push(c);
+            in_text = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                if let Some(end) = rest.next_if(|c| matches!(c, '}' | ']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    new_line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => {
+                in_text = c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Control characters and those that turn the direction of writing are written
+/// out, so that nothing is shown otherwise than it is.
+fn inert(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}');
+        if turns || (c.is_control() && !matches!(c, '\n' | '\t')) {
+            // Writing to a string does not fail.
+            let _ = write!(shown, "\\u{{{:04x}}}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// The same request for a shell.
+fn curl(url: &str, headers: &[(String, String)], body: &str) -> String {
+    let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let mut command = format!("curl -X POST {}", quote(url));
+    for (name, value) in headers.iter().filter(|(name, _)| name != "content-length") {
+        command += &format!(" \\\n  -H {}", quote(&format!("{name}: {value}")));
+    }
+    command + &format!(" \\\n  --data-raw {}", quote(body))
+}
+
+/// An attempt of the visitor's account.
+pub(super) async fn attempt(
+    control: &Control,
+    scope: &Scope,
+    id: &str,
+) -> Result<AttemptView, Problem> {
+    scope.identity.authorise(&scope.account, Need::Read)?;
+    let request = GetAttemptRequest {
+        account: scope.account.to_string(),
+        id: id.to_owned(),
+    };
+    let attempt = control.history().get_attempt(request).await;
+    let attempt = attempt.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    Ok(attempt.into_inner().into())
+}
+
+struct Step {
+    id: String,
+    number: u32,
+    succeeded: bool,
+    response: String,
+    at: String,
+}
+
+#[derive(Template)]
+#[template(path = "payload.html")]
+struct PayloadPage {
+    frame: Frame,
+    /// The address of the endpoint's history.
+    history: String,
+    attempts: String,
+    attempt: AttemptView,
+    /// Oldest first.
+    timeline: Vec<Step>,
+}
+
+pub(super) async fn show(State(control): State<Control>, scope: Scope) -> Answer {
+    let attempt = attempt(&control, &scope, &scope.id).await?;
+    let request = ListAttemptsRequest {
+        account: scope.account.to_string(),
+        endpoint_id: attempt.endpoint_id.clone(),
+        event_id: attempt.event_id.clone(),
+        page_size: TIMELINE,
+        ..ListAttemptsRequest::default()
+    };
+    let listed = control.history().list_attempts(request).await;
+    let listed = listed.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    let steps = listed.into_inner().attempts.into_iter().rev();
+    let timeline = steps
+        .filter(|one| one.delivery_id == attempt.delivery_id)
+        .map(|one| Step {
+            number: one.number,
+            succeeded: one.status == "succeeded",
+            response: response(one.response_status, &one.failure_class),
+            at: shown_time(one.started_at.as_ref()),
+            id: one.id,
+        })
+        .collect();
+    let page = PayloadPage {
+        frame: Frame::of("Message payload", &scope),
+        history: messages(&scope, &attempt.endpoint_id),
+        attempts: format!("/accounts/{}/attempts", scope.account),
+        attempt,
+        timeline,
+    };
+    Ok(render(StatusCode::OK, &page))
+}
+
+pub(super) async fn resend(State(control): State<Control>, scope: Scope) -> Answer {
+    scope.identity.authorise(&scope.account, Need::Admin)?;
+    let attempt = attempt(&control, &scope, &scope.id).await?;
+    let history = messages(&scope, &attempt.endpoint_id);
+    let to = format!("{history}?event_id={}", attempt.event_id);
+    let request = ResendEventRequest {
+        account: scope.account.to_string(),
+        event_id: attempt.event_id,
+        endpoint_id: attempt.endpoint_id,
+    };
+    let resent = control.history().resend_event(request).await;
+    resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    Ok(Redirect::to(&to).into_response())
+}
+
+fn messages(scope: &Scope, endpoint: &str) -> String {
+    format!("{}/{endpoint}/messages", endpoints::base(scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_indented_and_otherwise_left_as_it_came() {
+        let json = r#"{"n":1.10,"e":"\"{,\\","o":{},"a":[ 1,[]]}"#;
+        let expected = "{\n  \"n\": 1.10,\n  \"e\": \"\\\"{,\\\\\",\n  \"o\": {},\n  \
+                        \"a\": [\n    1,\n    []\n  ]\n}";
+        assert_eq!(pretty(json), expected);
+        assert_eq!(pretty("{,"), "{,");
+    }
+
+    #[test]
+    fn nothing_turns_the_direction_of_what_is_shown() {
+        assert_eq!(
+            inert("a\u{202e}b\u{7}\n\u{5d0}"),
+            "a\\u{202e}b\\u{0007}\n\u{5d0}"
+        );
+    }
+
+    #[test]
+    fn a_quote_does_not_end_a_shells_word() {
+        let made = curl("https://a.example/", &[], "{\"a\":\"it's\"}");
+        assert!(made.ends_with(r#"--data-raw '{"a":"it'\''s"}'"#), "{made}");
+    }
+}
