@@ -11,6 +11,7 @@ mod guard;
 mod history;
 mod page;
 mod payload;
+mod plain;
 mod sign_in;
 mod test_event;
 mod visitor;
@@ -18,7 +19,7 @@ mod visitor;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::core::Control;
 
@@ -39,25 +40,19 @@ pub(crate) fn router(control: Control) -> Router {
             "/webhooks/{id}/delete",
             get(editor::ask_delete).post(editor::delete),
         )
-        .route("/webhooks/{id}/enable", axum::routing::post(editor::enable))
-        .route(
-            "/webhooks/{id}/disable",
-            axum::routing::post(editor::disable),
-        )
+        .route("/webhooks/{id}/enable", post(editor::enable))
+        .route("/webhooks/{id}/disable", post(editor::disable))
         .route(
             "/webhooks/{id}/test",
             get(test_event::show).post(test_event::send),
         )
         .route("/webhooks/{id}/messages", get(history::show))
         .route("/attempts/{id}", get(payload::show))
-        .route(
-            "/attempts/{id}/resend",
-            axum::routing::post(payload::resend),
-        );
+        .route("/attempts/{id}/resend", post(payload::resend));
     Router::new()
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
-        .route("/sign-out", axum::routing::post(sign_in::sign_out))
+        .route("/sign-out", post(sign_in::sign_out))
         .route("/accounts", get(sign_in::open_account))
         .route("/portal/{link}", get(sign_in::enter))
         .nest("/accounts/{account}", account)

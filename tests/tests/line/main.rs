@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_input_grpc;
 mod customers;
+mod dashboard;
 mod delivery;
 mod endpoints;
 mod history;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             scenarios.extend(bad_input::scenarios());
             scenarios.extend(bad_input_grpc::scenarios());
             scenarios.extend(customers::scenarios());
+            scenarios.extend(dashboard::scenarios());
             scenarios.extend(delivery::scenarios());
             scenarios.extend(endpoints::scenarios());
             scenarios.extend(history::scenarios());

@@ -17,6 +17,7 @@ use super::endpoint_form::catalogue;
 use super::forms::{Errors, Form};
 use super::page::{Answer, status_of};
 use super::payload::{AttemptView, attempt};
+use super::plain::pretty;
 use super::visitor::Scope;
 use crate::core::Control;
 
@@ -98,10 +99,7 @@ async fn dialog(control: &Control, scope: &Scope, chosen: String) -> Result<Test
     };
     let catalogue = catalogue(control).await?;
     let example = catalogue.into_iter().find(|one| one.name == chosen);
-    let object = example.map_or_else(
-        || "{}".to_owned(),
-        |one| super::payload::pretty(&one.example),
-    );
+    let object = example.map_or_else(|| "{}".to_owned(), |one| pretty(&one.example));
     Ok(TestDialog {
         types,
         chosen,
