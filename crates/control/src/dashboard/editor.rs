@@ -24,7 +24,7 @@ pub(super) enum Dialog {
     Regenerate(Errors),
     /// With how many messages go.
     Delete(u64),
-    Test(TestDialog),
+    Test(Box<TestDialog>),
 }
 
 #[derive(Template)]

@@ -83,7 +83,7 @@ pub(super) async fn send(State(control): State<Control>, scope: Scope, form: For
 fn with(status: StatusCode, dialog: TestDialog) -> Editor {
     Editor {
         status,
-        dialog: Some(Dialog::Test(dialog)),
+        dialog: Some(Dialog::Test(Box::new(dialog))),
         ..Editor::default()
     }
 }
