@@ -1,5 +1,5 @@
 // A customer's way through the dashboard: create, test, break, read why,
-// repair, edit, regenerate, delete. Everything is found by its role and name.
+// edit, regenerate, delete. Everything is found by its role and name.
 // PORTAL: the link; RECEIVER: the URL of a receiver that answers 200, then 410;
 // SCRIPT=off: without JavaScript. SHOTS: a folder for screenshots.
 import assert from "node:assert/strict";

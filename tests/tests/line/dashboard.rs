@@ -22,7 +22,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_session_ends_with_its_key,
         a_form_of_another_site_is_refused,
         pages_run_nothing_but_our_own_files,
-        browser::a_customer_sets_up_tests_and_repairs_an_endpoint,
+        browser::a_customer_sets_up_tests_edits_and_deletes_an_endpoint,
         browser::the_same_way_works_without_script,
     ]
 }

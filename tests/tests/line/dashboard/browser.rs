@@ -15,7 +15,7 @@ use super::portal;
 
 const LIMIT: Duration = Duration::from_secs(150);
 
-pub(super) async fn a_customer_sets_up_tests_and_repairs_an_endpoint(
+pub(super) async fn a_customer_sets_up_tests_edits_and_deletes_an_endpoint(
     deployment: Arc<Deployment>,
 ) -> Result<()> {
     journey(&deployment, "browser", true).await
@@ -25,7 +25,7 @@ pub(super) async fn the_same_way_works_without_script(deployment: Arc<Deployment
     journey(&deployment, "browser-plain", false).await
 }
 
-/// The receiver breaks once, after the test event: the way back is a resend.
+/// The receiver takes the first test event and is gone at the second.
 async fn journey(deployment: &Deployment, account: &str, script: bool) -> Result<()> {
     let receiver = Receiver::start().await?;
     let refused = Answer::status(410).body("<script>alert(1)</script>\u{202e}");
