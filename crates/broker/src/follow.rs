@@ -70,6 +70,8 @@ pub(crate) struct Follower {
     start: Start,
     /// Only this subject; every one if empty.
     subject: String,
+    /// Messages that may wait here for who reads.
+    batch: usize,
     connections: watch::Receiver<u64>,
     open: Option<(pull::Stream, u64)>,
     pause: Duration,
@@ -92,6 +94,7 @@ impl Follower {
             stream,
             start,
             subject: String::new(),
+            batch: BATCH,
             open: None,
             pause: FIRST_PAUSE,
         }
@@ -100,6 +103,11 @@ impl Follower {
     /// Reads this subject only.
     pub(crate) fn only(self, subject: String) -> Self {
         Self { subject, ..self }
+    }
+
+    /// Asks for so many messages at once.
+    pub(crate) fn in_batches_of(self, batch: usize) -> Self {
+        Self { batch, ..self }
     }
 
     /// The next message, or the place where reading has begun.
@@ -207,7 +215,7 @@ impl Follower {
             let (after, pending) = (info.delivered.stream_sequence, info.num_pending);
             let stream = consumer
                 .stream()
-                .max_messages_per_batch(BATCH)
+                .max_messages_per_batch(self.batch)
                 .expires(PULL)
                 .heartbeat(HEARTBEAT)
                 .messages()

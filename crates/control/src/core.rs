@@ -49,6 +49,8 @@ struct Inner {
     marked: Notify,
     /// The tables, the first keys and the catalogue are there.
     ready: AtomicBool,
+    /// Ends answers that would never end by themselves.
+    ending: CancellationToken,
 }
 
 impl Control {
@@ -65,6 +67,7 @@ impl Control {
             upstream,
             marked: Notify::new(),
             ready: AtomicBool::new(false),
+            ending: CancellationToken::new(),
         })))
     }
 
@@ -72,6 +75,11 @@ impl Control {
     pub(crate) async fn authenticate(&self, bearer: Option<&str>) -> Result<Identity, Problem> {
         let token = bearer.ok_or_else(invalid_key)?;
         self.0.deps.keys.authenticate(token, now()).await
+    }
+
+    /// Cancelled when the role is to end.
+    pub(crate) fn ending(&self) -> CancellationToken {
+        self.0.ending.clone()
     }
 
     /// History's client, as one of the roles: authorise the caller first.
@@ -106,6 +114,11 @@ impl Control {
             () = shutdown.cancelled() => return,
         }
         let mut tasks = JoinSet::new();
+        let (ending, token) = (self.ending(), shutdown.clone());
+        tasks.spawn(async move {
+            token.cancelled().await;
+            ending.cancel();
+        });
         let (control, token) = (self.clone(), shutdown.clone());
         tasks.spawn(async move { control.drain_for_ever(&token).await });
         let (control, token) = (self.clone(), shutdown.clone());

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod bodies;
+mod deliveries;
 mod document;
 mod drain;
 mod endpoints;
@@ -13,8 +14,10 @@ mod keys;
 mod policy;
 mod portal_sessions;
 mod problem;
+mod replays;
 mod request;
 mod shapes;
+mod tail;
 
 use std::any::Any;
 
@@ -72,6 +75,11 @@ fn table() -> OpenApiRouter<Control> {
         .routes(routes!(attempts::list))
         .routes(routes!(attempts::list_all))
         .routes(routes!(attempts::get))
+        .routes(routes!(tail::attempts))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(replays::start))
+        .routes(routes!(replays::get))
+        .routes(routes!(replays::cancel))
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::publish_batch))
         .routes(routes!(events::get))
@@ -132,7 +140,7 @@ mod tests {
                 .is_some_and(|version| version.starts_with("3.1"))
         );
         let paths = json["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 19);
+        assert_eq!(paths.len(), 24);
         let mut ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {

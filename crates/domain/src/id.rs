@@ -98,6 +98,8 @@ ids! {
     DeliveryId "dlv_";
     /// One HTTP POST of a delivery.
     AttemptId "att_";
+    /// A span of events sent to an endpoint again.
+    ReplayId "rpl_";
 }
 
 fn canonical_uuid(text: &str) -> Option<Uuid> {
@@ -158,6 +160,15 @@ impl DeliveryId {
         let mut name = [0; 32];
         name[..16].copy_from_slice(event.as_bytes());
         name[16..].copy_from_slice(endpoint.as_bytes());
+        Self(Uuid::new_v5(&NAMESPACE, &name))
+    }
+
+    /// The id of the delivery that a replay makes of this event: the same
+    /// however often it is made, another in every replay. A replay has one
+    /// endpoint.
+    #[must_use]
+    pub fn replayed(replay: ReplayId, event: EventId) -> Self {
+        let name = [b"replay\0".as_slice(), replay.as_bytes(), event.as_bytes()].concat();
         Self(Uuid::new_v5(&NAMESPACE, &name))
     }
 }
@@ -228,6 +239,11 @@ mod tests {
         assert_eq!(
             DeliveryId::planned(event, endpoint).to_string(),
             "dlv_fa392407-392d-5652-867d-a101843ccaa2"
+        );
+        let replay = ReplayId::from_uuid(Uuid::from_u128(4));
+        assert_eq!(
+            DeliveryId::replayed(replay, event).to_string(),
+            "dlv_b579956f-4194-5cd9-b140-df0f23b960a7"
         );
     }
 }

@@ -8,6 +8,7 @@
 //!   [`egress`], [`signature`], [`vault`]
 //! - a delivery: [`delivery`], [`attempt`], [`retry`]
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
+//! - once more: [`replay`]
 //! - who sees to it: [`partition`], [`rendezvous`]
 //! - the public API: [`problem`], [`key`], [`page`]
 
@@ -32,6 +33,7 @@ pub mod page;
 pub mod partition;
 pub mod problem;
 pub mod rendezvous;
+pub mod replay;
 pub mod retry;
 pub mod share;
 pub mod signature;
@@ -50,9 +52,10 @@ pub use egress::EndpointUrl;
 pub use endpoint::Endpoint;
 pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};
 pub use event_type::EventType;
-pub use id::{AttemptId, DeliveryId, EndpointId, EventId};
+pub use id::{AttemptId, DeliveryId, EndpointId, EventId, ReplayId};
 pub use json::JsonObject;
 pub use partition::{Partition, Partitions};
 pub use problem::{FieldViolation, Problem, Reason};
+pub use replay::{ReplayState, ReplayStatus};
 pub use timestamp::Timestamp;
 pub use trace::TraceContext;

@@ -45,7 +45,9 @@ reasons! {
     AccountNotFound "ACCOUNT_NOT_FOUND" 404 "There is no such account for this key";
     EndpointNotFound "ENDPOINT_NOT_FOUND" 404 "There is no such endpoint";
     EventNotFound "EVENT_NOT_FOUND" 404 "There is no such event";
+    DeliveryNotFound "DELIVERY_NOT_FOUND" 404 "There is no such delivery";
     AttemptNotFound "ATTEMPT_NOT_FOUND" 404 "There is no such attempt";
+    ReplayNotFound "REPLAY_NOT_FOUND" 404 "There is no such replay";
     KeyNotFound "KEY_NOT_FOUND" 404 "There is no such key";
     RouteNotFound "ROUTE_NOT_FOUND" 404 "There is nothing at this address";
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 "The method is not allowed here";

@@ -1,6 +1,6 @@
 //! Rows as the API shows them.
 
-use domain::{AttemptId, DeliveryId, EndpointId, EventId, Timestamp};
+use domain::{Attempt, AttemptId, DeliveryId, EndpointId, EventId, Record, Timestamp};
 use proto::time::to_proto;
 use proto::v1;
 use store::{AttemptRow, AttemptSummary, DeliveryRow, EventRow, Stats};
@@ -74,6 +74,33 @@ fn delivery(row: DeliveryRow) -> v1::Delivery {
         reason: row.reason,
         attempts: small(row.attempts),
         next_attempt_at: row.next_attempt_at.map(at),
+    }
+}
+
+/// A delivery with its event.
+pub(crate) fn delivery_detail(event_type: String, row: DeliveryRow) -> v1::DeliveryDetail {
+    v1::DeliveryDetail {
+        event_id: EventId::from_uuid(row.event_id).to_string(),
+        event_type,
+        delivery: Some(delivery(row)),
+    }
+}
+
+/// An attempt as it is recorded, before it is a row.
+pub(crate) fn recorded_attempt(record: &Record, attempt: &Attempt) -> v1::Attempt {
+    let class = attempt.failure.as_ref().map(|failure| failure.class);
+    v1::Attempt {
+        id: attempt.id.to_string(),
+        number: record.attempt_number,
+        event_id: record.event_id.to_string(),
+        event_type: record.event_type.to_string(),
+        delivery_id: record.delivery_id.to_string(),
+        endpoint_id: record.endpoint_id.to_string(),
+        status: status(attempt.failure.is_none()).to_owned(),
+        response_status: attempt.response_status.map(u32::from),
+        failure_class: class.map(|class| class.to_string()).unwrap_or_default(),
+        started_at: Some(to_proto(attempt.started_at)),
+        duration_ms: u32::try_from(attempt.duration.as_millis()).unwrap_or(u32::MAX),
     }
 }
 

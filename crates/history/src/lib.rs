@@ -4,17 +4,22 @@
 //! - `consequences`: what follows from that: operational events, disabling
 //! - `endpoints`: what follows from endpoints that change or go
 //! - `retention`: what is made ahead, and what is no longer kept
+//! - `resend`, `replay`: sending what is recorded again
+//! - `tail`: attempts as they are recorded
 //! - `service`: `HistoryService`
 
+mod again;
 mod consequences;
 mod convert;
 mod endpoints;
 mod filters;
 mod health;
 mod intake;
+mod replay;
 mod resend;
 mod retention;
 mod service;
+mod tail;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +28,7 @@ use std::time::Duration;
 use broker::{Broker, DeliveryPublisher, EndpointDirectory, KeyDirectory, PlanPublisher};
 use domain::Partitions;
 use proto::v1::history_service_server::HistoryServiceServer;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +80,12 @@ struct Shared {
     publishers: OnceLock<Publishers>,
     /// The tables are there.
     ready: AtomicBool,
+    /// Told when a replay was started here, so that it need not be looked for.
+    replay_started: Notify,
+    /// One for each tail that may still begin.
+    tails: Arc<Semaphore>,
+    /// Ends tails, which never end by themselves.
+    ending: CancellationToken,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +110,9 @@ impl Role {
             deps,
             publishers: OnceLock::new(),
             ready: AtomicBool::new(false),
+            replay_started: Notify::new(),
+            tails: Arc::new(Semaphore::new(tail::MAX_TAILS)),
+            ending: CancellationToken::new(),
         })))
     }
 
@@ -135,6 +150,13 @@ impl Role {
         tasks.spawn(intake::run(Arc::clone(&shared), shutdown.clone()));
         tasks.spawn(endpoints::run(Arc::clone(&shared), shutdown.clone()));
         tasks.spawn(retention::run(Arc::clone(&shared), shutdown.clone()));
+        let ending = shared.ending.clone();
+        let ended = shutdown.clone();
+        tasks.spawn(async move {
+            ended.cancelled().await;
+            ending.cancel();
+        });
+        tasks.spawn(replay::run(Arc::clone(&shared), shutdown.clone()));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 error!(%error, "a part of history panicked");

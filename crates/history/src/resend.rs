@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use domain::{
     AccountId, Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryId, Endpoint,
-    EventId, EventType, Plan, PlannedDelivery, Problem, Reason, Timestamp, TraceContext,
+    EventId, EventType, Problem, Reason, Timestamp, TraceContext,
 };
 use store::ResendSource;
 use tokio::time::timeout;
 
 use crate::Shared;
+use crate::again::NewDelivery;
 use crate::service::{broker_down, database, event_not_found};
 
 /// The answer comes when JetStream holds it.
@@ -106,31 +107,13 @@ impl Again<'_> {
         } else {
             Cause::Resend
         };
-        let new = delivery(id, cause, 1, self.endpoint.generation);
-        let plan = Plan {
-            event_id: self.event,
-            account: self.account.clone(),
-            event_type: carried.event_type.clone(),
-            accepted_at: carried.accepted_at,
-            planned_at: now(),
-            deliveries: vec![PlannedDelivery {
-                id,
-                endpoint_id: self.endpoint.id,
-                cause,
-                endpoint_generation: self.endpoint.generation,
-            }],
-            not_sent: Vec::new(),
+        let new = NewDelivery {
+            id,
+            cause,
+            endpoint: self.endpoint,
+            event: carried,
         };
-        let partition = shared.config.partitions.of(self.endpoint.id);
-        let publishers = shared.publishers.get().ok_or_else(broker_down)?;
-        // The plan first, so that the delivery is never unknown.
-        publishers
-            .plans
-            .publish(plan)
-            .await
-            .map_err(|_| broker_down())?;
-        let sent = publishers.deliveries.publish(partition, vec![new]).await;
-        sent.map_err(|_| broker_down())?;
+        new.publish(shared).await.map_err(|_| broker_down())?;
         Ok(id)
     }
 

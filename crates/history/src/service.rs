@@ -1,5 +1,7 @@
 //! `HistoryService`.
 
+mod repair;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,17 +12,18 @@ use domain::{AccountId, Endpoint, EndpointId, Problem, Reason};
 use proto::status::from_problem;
 use proto::v1::history_service_server::HistoryService;
 use proto::v1::{
-    AttemptDetail, BatchGetEndpointHealthRequest, BatchGetEndpointHealthResponse, EndpointStats,
-    Event, GetAttemptRequest, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest,
-    ListAttemptsResponse, ListEventsRequest, ListEventsResponse, ResendEventRequest,
-    ResendEventResponse,
+    AttemptDetail, BatchGetEndpointHealthRequest, BatchGetEndpointHealthResponse,
+    CancelReplayRequest, DeliveryDetail, EndpointStats, Event, GetAttemptRequest,
+    GetDeliveryRequest, GetEndpointStatsRequest, GetEventRequest, GetReplayRequest,
+    ListAttemptsRequest, ListAttemptsResponse, ListEventsRequest, ListEventsResponse, Replay,
+    ResendEventRequest, ResendEventResponse, StartReplayRequest, TailAttemptsRequest,
 };
 use store::{AttemptSummary, EventRow};
 use tonic::{Request, Response, Status};
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::{Shared, convert, filters, health};
+use crate::{Shared, convert, filters, health, tail};
 
 /// An answer waits this long for the directory, so that what was deleted
 /// before the question is not shown.
@@ -379,5 +382,41 @@ impl HistoryService for Service {
         request: Request<ResendEventRequest>,
     ) -> Result<Response<ResendEventResponse>, Status> {
         answer(self.resend(request).await)
+    }
+    async fn get_delivery(
+        &self,
+        request: Request<GetDeliveryRequest>,
+    ) -> Result<Response<DeliveryDetail>, Status> {
+        answer(self.delivery(request).await)
+    }
+
+    type TailAttemptsStream = tail::Tail;
+
+    async fn tail_attempts(
+        &self,
+        request: Request<TailAttemptsRequest>,
+    ) -> Result<Response<tail::Tail>, Status> {
+        answer(self.tail(request).await)
+    }
+
+    async fn start_replay(
+        &self,
+        request: Request<StartReplayRequest>,
+    ) -> Result<Response<Replay>, Status> {
+        answer(self.begin_replay(request).await)
+    }
+
+    async fn get_replay(
+        &self,
+        request: Request<GetReplayRequest>,
+    ) -> Result<Response<Replay>, Status> {
+        answer(self.replay(request).await)
+    }
+
+    async fn cancel_replay(
+        &self,
+        request: Request<CancelReplayRequest>,
+    ) -> Result<Response<Replay>, Status> {
+        answer(self.stop_replay(request).await)
     }
 }

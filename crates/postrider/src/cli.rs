@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Event(client::event::Command),
     /// Send a recorded event to an endpoint again
     Resend(client::event::Resend),
+    /// Send the events of a span of time to an endpoint again, and watch it
+    Replay(client::replay::Replay),
     /// Standalone with receivers and sample events
     #[command(hide = true)]
     Demo(Standalone),

@@ -3,7 +3,8 @@
 //! - [`api`]: one HTTP call and its errors
 //! - [`output`]: tables for people, JSON for programs
 //! - [`policy`]: options that `endpoint create` and `update` share
-//! - [`endpoint`], [`event`], [`history`], [`key`]: a command family each
+//! - [`endpoint`], [`event`], [`history`], [`key`], [`replay`]: a command family
+//!   each
 
 mod api;
 pub(crate) mod endpoint;
@@ -12,6 +13,7 @@ pub(crate) mod history;
 pub(crate) mod key;
 mod output;
 mod policy;
+pub(crate) mod replay;
 
 use std::path::PathBuf;
 

@@ -46,6 +46,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Endpoint(command) => client::endpoint::run(command).await?,
         Command::Event(command) => client::event::run(command).await?,
         Command::Resend(resend) => client::event::resend(resend).await?,
+        Command::Replay(replay) => client::replay::run(replay).await?,
         Command::Demo(flags) => demo::run(Loaded::new(&flags.flags(), file)?).await?,
         // Handled before the runtime was started.
         Command::NatsChild(_) => {}

@@ -20,6 +20,8 @@ pub const fn code(reason: Reason) -> Code {
         Reason::AccountNotFound
         | Reason::EndpointNotFound
         | Reason::EventNotFound
+        | Reason::DeliveryNotFound
+        | Reason::ReplayNotFound
         | Reason::AttemptNotFound
         | Reason::KeyNotFound => Code::NotFound,
         Reason::RouteNotFound | Reason::MethodNotAllowed => Code::Unimplemented,

@@ -10,6 +10,7 @@ mod advance;
 mod attempts;
 mod condition;
 mod days;
+mod delivery;
 mod endpoints;
 mod expire;
 mod findings;
@@ -17,6 +18,7 @@ mod fold;
 mod query;
 mod read;
 mod record;
+mod replay;
 mod resend;
 mod span;
 mod stats;
@@ -37,6 +39,7 @@ pub use findings::{Exhausted, Failing, Findings, Recovered};
 pub use page::Found;
 pub use query::EventFilter;
 pub use record::Batch;
+pub use replay::{Candidate, Known, NewReplay, Progress, ReplayRow, Tracked, Unfinished};
 pub use resend::ResendSource;
 
 /// History's tables.

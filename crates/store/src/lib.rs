@@ -14,9 +14,9 @@ mod registry;
 
 pub use error::Error;
 pub use history::{
-    AttemptFilter, AttemptRow, AttemptSummary, Batch, Day, DeliveryRow, EndpointHealth,
-    EventFilter, EventRow, Exhausted, Expired, Expiry, Failing, Findings, Found, History,
-    Recovered, ResendSource, Stats,
+    AttemptFilter, AttemptRow, AttemptSummary, Batch, Candidate, Day, DeliveryRow, EndpointHealth,
+    EventFilter, EventRow, Exhausted, Expired, Expiry, Failing, Findings, Found, History, Known,
+    NewReplay, Progress, Recovered, ReplayRow, ResendSource, Stats, Tracked, Unfinished,
 };
 pub use pool::Pool;
 pub use registry::{

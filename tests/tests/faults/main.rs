@@ -8,6 +8,7 @@
 
 mod chaos;
 mod outages;
+mod replay;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     for mode in [Mode::Standalone, Mode::Processes] {
         trials.extend(in_mode(&runtime, mode, chaos::scenarios()));
         trials.extend(in_mode(&runtime, mode, outages::in_both_modes()));
+        trials.extend(in_mode(&runtime, mode, replay::scenarios()));
     }
     trials.extend(in_mode(
         &runtime,

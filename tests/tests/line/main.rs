@@ -15,7 +15,10 @@ mod policy;
 mod publish;
 mod readme;
 mod reflection;
+mod replay;
 mod retry;
+mod story;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -41,7 +44,10 @@ fn main() -> ExitCode {
             scenarios.extend(publish::scenarios());
             scenarios.extend(readme::scenarios());
             scenarios.extend(reflection::scenarios());
+            scenarios.extend(replay::scenarios());
             scenarios.extend(retry::scenarios());
+            scenarios.extend(story::scenarios());
+            scenarios.extend(tail::scenarios());
             scenarios
         },
     )

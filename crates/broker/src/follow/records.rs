@@ -11,6 +11,9 @@ use crate::consume::decode_records;
 use crate::topology::{ATTEMPTS, record_subject};
 use crate::{Broker, Error};
 
+/// Lists of up to 256 KiB that wait for the reader of a tail.
+const TAIL_BATCH: usize = 16;
+
 /// Follows ATTEMPTS.
 #[derive(Debug)]
 pub struct RecordFollower(Follower);
@@ -70,6 +73,15 @@ impl Broker {
             ATTEMPTS.to_owned(),
             Start::Since(since),
         ))
+    }
+
+    /// Follows what is recorded after a sequence, in one partition or in all, for
+    /// a reader that may be slow: little is kept for it here.
+    #[must_use]
+    pub fn tail_records(&self, after: u64, partition: Option<Partition>) -> RecordFollower {
+        let follower = Follower::new(self, ATTEMPTS.to_owned(), Start::After(after));
+        let subject = partition.map(record_subject).unwrap_or_default();
+        RecordFollower(follower.only(subject).in_batches_of(TAIL_BATCH))
     }
 
     /// What is recorded in a partition from `since` on, up to the last record

@@ -222,15 +222,7 @@ pub(super) struct NotSent {
 impl From<v1::Event> for Event {
     fn from(event: v1::Event) -> Self {
         let (body, body_encoding) = text_of(&event.body);
-        let deliveries = event.deliveries.into_iter().map(|delivery| Delivery {
-            id: delivery.id,
-            endpoint_id: delivery.endpoint_id,
-            cause: delivery.cause,
-            state: delivery.state,
-            reason: filled(delivery.reason),
-            attempts: delivery.attempts,
-            next_attempt_at: instant(delivery.next_attempt_at),
-        });
+        let deliveries = event.deliveries.into_iter().map(Into::into);
         let not_sent = event.not_sent.into_iter().map(|item| NotSent {
             endpoint_id: item.endpoint_id,
             reason: item.reason,
@@ -246,6 +238,20 @@ impl From<v1::Event> for Event {
             body,
             body_encoding,
             trace_id: event.trace_id,
+        }
+    }
+}
+
+impl From<v1::Delivery> for Delivery {
+    fn from(delivery: v1::Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            endpoint_id: delivery.endpoint_id,
+            cause: delivery.cause,
+            state: delivery.state,
+            reason: filled(delivery.reason),
+            attempts: delivery.attempts,
+            next_attempt_at: instant(delivery.next_attempt_at),
         }
     }
 }
@@ -372,7 +378,7 @@ fn filled(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn instant(at: Option<prost_types::Timestamp>) -> Option<String> {
+pub(super) fn instant(at: Option<prost_types::Timestamp>) -> Option<String> {
     at.as_ref()
         .and_then(proto::time::from_proto)
         .map(Timestamp::rfc3339)

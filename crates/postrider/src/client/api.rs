@@ -73,14 +73,7 @@ impl Api {
     ///
     /// When there is no answer, or it is not a success.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
-            .with_context(|| format!("{} is not a URL", self.base))?;
-        for (name, value) in query {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(name, value);
-            }
-        }
-        self.send(self.client.get(url)).await
+        self.send(self.client.get(self.url(path, query)?)).await
     }
 
     /// Sends `body` to `path`.
@@ -114,12 +107,45 @@ impl Api {
             .await
     }
 
+    /// Begins to read server-sent events from `path`. Nothing bounds how long it
+    /// goes on: whoever reads bounds how long nothing comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Api::get`].
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, Option<String>)],
+    ) -> Result<reqwest::Response> {
+        let request = self.client.get(self.url(path, query)?);
+        let response = self.answer(request.timeout(Duration::MAX)).await?;
+        let status = response.status();
+        if !status.is_success() {
+            let text = response.text().await.context("the answer broke off")?;
+            bail!("{}", refusal(status, &text));
+        }
+        Ok(response)
+    }
+
+    fn url(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<url::Url> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+            .with_context(|| format!("{} is not a URL", self.base))?;
+        for (name, value) in query {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        Ok(url)
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let sent = request.bearer_auth(&self.key).send().await;
+        sent.with_context(|| format!("no answer from {}", self.base))
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
-        let response = request
-            .bearer_auth(&self.key)
-            .send()
-            .await
-            .with_context(|| format!("no answer from {}", self.base))?;
+        let response = self.answer(request).await?;
         let status = response.status();
         let text = response.text().await.context("the answer broke off")?;
         if !status.is_success() {

@@ -1,35 +1,37 @@
 //! `postrider history list|show|tail`
 
-use std::time::Duration;
+mod show;
+mod tail;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::output::{self, Column, text};
 use super::{Account, Api, Connection};
-
-const TAIL_INTERVAL: Duration = Duration::from_secs(1);
-const TAIL_PAGE: &str = "100";
 
 /// The commands of the family.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List an endpoint's attempts, or the account's events, newest first
     List(Box<List>),
-    /// Show an attempt (att_…) or an event (evt_…) with all that was sent and answered
+    /// Show all there is to an event: where it went, each attempt, and where it
+    /// did not go and why
     Show {
         #[command(flatten)]
         account: Account,
+        /// Of the event (evt_…), a delivery (dlv_…), an attempt (att_…), or its
+        /// trace (32 hex digits)
         id: String,
         #[command(flatten)]
         connection: Connection,
     },
-    /// Print an endpoint's attempts as they are made, until interrupted
+    /// Print attempts as they are made, until interrupted
     Tail {
         #[command(flatten)]
         account: Account,
+        /// Those of one endpoint; without it, those of the account
         #[arg(long, short)]
-        endpoint: String,
+        endpoint: Option<String>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -95,27 +97,16 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             id,
             connection,
         } => {
-            let account = super::event::account_path(&account);
-            let kind = match id.split_once('_').map(|(kind, _)| kind) {
-                Some("att") => "attempts",
-                Some("evt") => "events",
-                _ => bail!("{id} is neither an attempt (att_…) nor an event (evt_…)"),
-            };
-            let path = format!("{account}/{kind}/{}", super::event::segment(&id));
-            let answer = Api::open(&connection)?.get(&path, &[]).await?;
-            if connection.json {
-                output::json(&answer)
-            } else {
-                output::fields(&answer)
-            }
+            let api = Api::open(&connection)?;
+            show::run(&api, &account, &id, connection.json).await
         }
         Command::Tail {
             account,
             endpoint,
             connection,
         } => {
-            let path = attempts_path(&account, &endpoint);
-            tail(&Api::open(&connection)?, &path, connection.json).await
+            let api = Api::open(&connection)?;
+            tail::run(&api, &account, endpoint, connection.json).await
         }
     }
 }
@@ -144,41 +135,6 @@ async fn list(list: List) -> Result<()> {
     } else {
         output::page(&answer, items, columns)
     }
-}
-
-/// Asks again and again for the newest attempts and prints those not seen.
-async fn tail(api: &Api, path: &str, json: bool) -> Result<()> {
-    let mut seen: Vec<Value> = Vec::new();
-    let mut first = true;
-    loop {
-        let query = [("page_size", Some(TAIL_PAGE.to_owned()))];
-        let answer = api.get(path, &query).await?;
-        let rows = answer["attempts"].as_array().cloned().unwrap_or_default();
-        let mut fresh: Vec<Value> = rows
-            .iter()
-            .filter(|row| !seen.contains(&row["id"]))
-            .cloned()
-            .collect();
-        fresh.reverse();
-        seen = rows.iter().map(|row| row["id"].clone()).collect();
-        if !first {
-            print(&fresh, json)?;
-        }
-        first = false;
-        tokio::time::sleep(TAIL_INTERVAL).await;
-    }
-}
-
-fn print(attempts: &[Value], json: bool) -> Result<()> {
-    for attempt in attempts {
-        if json {
-            output::line(&attempt.to_string())?;
-        } else {
-            let cells: Vec<String> = ATTEMPTS.iter().map(|(_, cell)| cell(attempt)).collect();
-            output::line(&cells.join("  "))?;
-        }
-    }
-    Ok(())
 }
 
 fn attempts_path(account: &Account, endpoint: &str) -> String {

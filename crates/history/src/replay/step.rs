@@ -1,0 +1,296 @@
+//! A piece of the work on one replay: what has ended is counted, and as many
+//! new deliveries begin as there is room for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::replay::allowance;
+use domain::{
+    AccountId, Cause, Content, DeliveryEvent, DeliveryId, DeliveryState, Endpoint, EndpointId,
+    EventId, EventType, ReplayId, ReplayState, ReplayStatus, Timestamp, TraceContext,
+};
+use store::{Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
+use uuid::Uuid;
+
+use super::now;
+use crate::Shared;
+use crate::again::NewDelivery;
+
+/// Events that are looked at in one step: of some, nothing is to be sent.
+const LOOKED_AT: usize = 128;
+
+/// Whether a step changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stepped {
+    Moved,
+    Still,
+}
+
+pub(super) struct Step<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) worker: Uuid,
+    pub(super) id: ReplayId,
+    /// Claimed.
+    pub(super) row: ReplayRow,
+}
+
+impl Step<'_> {
+    pub(super) async fn run(self) -> Result<Stepped, Error> {
+        let deps = &self.shared.deps;
+        // Until the directory is there, no endpoint is known to be gone.
+        if !deps.endpoints.is_current() {
+            return Ok(Stepped::Still);
+        }
+        let endpoint = EndpointId::from_uuid(self.row.endpoint_id);
+        let Some(endpoint) = deps.endpoints.get(endpoint) else {
+            deps.store.remove_replay(self.id).await?;
+            return Ok(Stepped::Moved);
+        };
+        let unfinished = deps.store.unfinished(self.id).await?;
+        let mut progress = Progress::default();
+        let (mut untried, mut waiting) = (0, 0);
+        for one in &unfinished {
+            match end(one) {
+                Some(End::Succeeded) => progress.succeeded += 1,
+                Some(End::Failed) => progress.failed += 1,
+                None => {
+                    waiting += 1;
+                    untried += usize::from(one.attempts.unwrap_or(0) == 0);
+                    continue;
+                }
+            }
+            progress.finished.push(one.event_id);
+        }
+        let running = self.row.state == ReplayState::Running.as_str();
+        let mut all_sent = !running;
+        // A disabled endpoint's replay waits until it is enabled again.
+        if running && !endpoint.disabled && deps.broker.is_connected() {
+            let room = allowance(&endpoint, untried, waiting);
+            if room > 0 {
+                all_sent = self.send(&endpoint, room, &mut progress).await?;
+            }
+        }
+        if all_sent && waiting == 0 && progress.tracked.is_empty() {
+            progress.ended_at = Some(now());
+        }
+        let changed = progress.cursor.is_some()
+            || progress.ended_at.is_some()
+            || !progress.finished.is_empty();
+        if changed {
+            let store = &deps.store;
+            store.save_progress(self.id, self.worker, &progress).await?;
+        }
+        Ok(if changed {
+            Stepped::Moved
+        } else {
+            Stepped::Still
+        })
+    }
+
+    /// Begins up to `room` deliveries; whether nothing is left to be sent.
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        room: usize,
+        progress: &mut Progress,
+    ) -> Result<bool, Error> {
+        let candidates = self
+            .shared
+            .deps
+            .store
+            .candidates(&self.row, LOOKED_AT)
+            .await?;
+        let is_last = candidates.len() < LOOKED_AT;
+        let mut new = Vec::new();
+        let mut looked_at = 0;
+        for candidate in &candidates {
+            if progress.tracked.len() >= room {
+                break;
+            }
+            looked_at += 1;
+            progress.cursor = Some((candidate.accepted_at, candidate.event_id));
+            self.decide(candidate, endpoint, &mut new, progress);
+        }
+        let published = futures::future::try_join_all(
+            new.into_iter()
+                .map(|delivery| delivery.publish(self.shared)),
+        );
+        published
+            .await
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(is_last && looked_at == candidates.len())
+    }
+
+    fn decide<'e>(
+        &self,
+        candidate: &Candidate,
+        endpoint: &'e Endpoint,
+        new: &mut Vec<NewDelivery<'e>>,
+        progress: &mut Progress,
+    ) {
+        let event = EventId::from_uuid(candidate.event_id);
+        let own = DeliveryId::replayed(self.id, event);
+        let track = |delivery: Uuid| Tracked {
+            event_id: candidate.event_id,
+            accepted_at: candidate.accepted_at,
+            delivery_id: delivery,
+        };
+        let failed_only = self.row.status == ReplayStatus::Failed.as_str();
+        match fate(&candidate.deliveries, own.uuid(), failed_only) {
+            Fate::Skip => {}
+            Fate::Adopt(delivery) => progress.tracked.push(track(delivery)),
+            Fate::Made => {
+                progress.sent += 1;
+                progress.tracked.push(track(own.uuid()));
+            }
+            Fate::Send => match self.carried(candidate) {
+                // Its body is no longer kept.
+                None => progress.failed += 1,
+                Some(carried) => {
+                    progress.sent += 1;
+                    progress.tracked.push(track(own.uuid()));
+                    new.push(NewDelivery {
+                        id: own,
+                        cause: Cause::Replay,
+                        endpoint,
+                        event: Arc::new(carried),
+                    });
+                }
+            },
+        }
+    }
+
+    fn carried(&self, candidate: &Candidate) -> Option<DeliveryEvent> {
+        let body = candidate.body.as_ref()?;
+        Some(DeliveryEvent {
+            id: EventId::from_uuid(candidate.event_id),
+            account: AccountId::parse(&self.row.account).ok()?,
+            event_type: EventType::parse(&candidate.event_type).ok()?,
+            accepted_at: Timestamp::from_unix_millis(candidate.accepted_at),
+            content: Content::Inline(Bytes::from(body.clone())),
+            trace: TraceContext::root(rand::random()),
+        })
+    }
+}
+
+/// How a tracked delivery has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Succeeded,
+    Failed,
+}
+
+fn end(one: &Unfinished) -> Option<End> {
+    match one.state.as_deref().map(str::parse) {
+        Some(Ok(DeliveryState::Succeeded)) => Some(End::Succeeded),
+        Some(Ok(DeliveryState::Failed | DeliveryState::Cancelled)) => Some(End::Failed),
+        Some(Ok(DeliveryState::Pending) | Err(_)) => None,
+        // Not recorded yet, or erased with its event.
+        None => (!one.is_kept).then_some(End::Failed),
+    }
+}
+
+/// What is to be done about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It has succeeded.
+    Skip,
+    /// This delivery is on its way already: its end is the replay's.
+    Adopt(Uuid),
+    /// The replay's own delivery is made; only the note of it was lost.
+    Made,
+    /// The replay's own delivery is to be published, maybe once more.
+    Send,
+}
+
+/// Decides by the deliveries of an event, of which the replay's own would be
+/// `own`.
+fn fate(deliveries: &[Known], own: Uuid, failed_only: bool) -> Fate {
+    let is_in = |one: &Known, state: DeliveryState| one.state == state.as_str();
+    if let Some(own) = deliveries.iter().find(|one| one.id == own) {
+        let seen =
+            !is_in(own, DeliveryState::Pending) || own.attempts > 0 || !own.reason.is_empty();
+        // The plan alone may be all that was published of it.
+        return if seen { Fate::Made } else { Fate::Send };
+    }
+    let succeeded = |one: &Known| is_in(one, DeliveryState::Succeeded);
+    if failed_only && deliveries.iter().any(succeeded) {
+        return Fate::Skip;
+    }
+    let pending = deliveries
+        .iter()
+        .find(|one| is_in(one, DeliveryState::Pending));
+    pending.map_or(Fate::Send, |one| Fate::Adopt(one.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Uuid = Uuid::from_u128(1);
+    const OTHER: Uuid = Uuid::from_u128(2);
+
+    fn known(id: Uuid, state: DeliveryState, attempts: i64) -> Known {
+        Known {
+            id,
+            event_id: Uuid::nil(),
+            state: state.as_str().to_owned(),
+            reason: String::new(),
+            attempts,
+        }
+    }
+
+    #[test]
+    fn what_has_succeeded_is_sent_again_only_if_all_is_asked_for() {
+        let failed = known(OTHER, DeliveryState::Failed, 3);
+        let succeeded = known(Uuid::from_u128(3), DeliveryState::Succeeded, 1);
+        let both = [failed.clone(), succeeded];
+        assert_eq!(fate(&both, OWN, true), Fate::Skip);
+        assert_eq!(fate(&both, OWN, false), Fate::Send);
+        assert_eq!(fate(&[failed], OWN, true), Fate::Send);
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_sent_twice() {
+        let pending = known(OTHER, DeliveryState::Pending, 1);
+        for failed_only in [true, false] {
+            let found = fate(std::slice::from_ref(&pending), OWN, failed_only);
+            assert_eq!(found, Fate::Adopt(OTHER));
+        }
+    }
+
+    #[test]
+    fn a_delivery_made_before_a_crash_is_found_again() {
+        let planned = known(OWN, DeliveryState::Pending, 0);
+        assert_eq!(fate(std::slice::from_ref(&planned), OWN, true), Fate::Send);
+        let parked = Known {
+            reason: "throttled".to_owned(),
+            ..planned
+        };
+        assert_eq!(fate(&[parked], OWN, true), Fate::Made);
+        for state in [DeliveryState::Succeeded, DeliveryState::Failed] {
+            assert_eq!(fate(&[known(OWN, state, 1)], OWN, true), Fate::Made);
+        }
+        assert_eq!(
+            fate(&[known(OWN, DeliveryState::Pending, 1)], OWN, false),
+            Fate::Made
+        );
+    }
+
+    #[test]
+    fn a_delivery_ends_with_its_event() {
+        let mut one = Unfinished {
+            event_id: Uuid::nil(),
+            state: None,
+            attempts: None,
+            is_kept: true,
+        };
+        assert_eq!(end(&one), None, "it is not recorded yet");
+        one.is_kept = false;
+        assert_eq!(end(&one), Some(End::Failed));
+        one.state = Some("cancelled".to_owned());
+        assert_eq!(end(&one), Some(End::Failed));
+        one.state = Some("succeeded".to_owned());
+        assert_eq!(end(&one), Some(End::Succeeded));
+    }
+}

@@ -1,0 +1,167 @@
+//! `postrider replay`
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use domain::Timestamp;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::event::{account_path, segment};
+use super::output::{self, text};
+use super::{Account, Api, Connection};
+
+const POLL: Duration = Duration::from_millis(500);
+/// Characters of the progress bar.
+const BAR: u64 = 30;
+
+/// What `replay` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    account: Account,
+    /// The endpoint to send to
+    #[arg(long, short, required_unless_present_any = ["show", "cancel"])]
+    endpoint: Option<String>,
+    /// Events accepted at or after this instant (RFC 3339)
+    #[arg(long, required_unless_present_any = ["show", "cancel"])]
+    after: Option<String>,
+    /// Events accepted before this instant (RFC 3339) [default: now]
+    #[arg(long)]
+    before: Option<String>,
+    /// failed: what has not succeeded; all: whatever became of it
+    #[arg(long, default_value = "failed")]
+    status: String,
+    /// Only this event type; repeat for several
+    #[arg(long = "event-type", short = 't')]
+    event_types: Vec<String>,
+    /// Count and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for its end
+    #[arg(long)]
+    detach: bool,
+    /// Show how far this one (rpl_…) is instead
+    #[arg(long, value_name = "ID", conflicts_with_all = ["endpoint", "after", "cancel"])]
+    show: Option<String>,
+    /// Let this one (rpl_…) send nothing more; what is under way goes on
+    #[arg(long, value_name = "ID", conflicts_with_all = ["endpoint", "after"])]
+    cancel: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When a call fails or is refused.
+pub(crate) async fn run(replay: Replay) -> Result<()> {
+    let (method, path) = match (&replay.show, &replay.cancel) {
+        (Some(id), _) => (Method::GET, path(&replay.account, id)),
+        (None, Some(id)) => (
+            Method::POST,
+            format!("{}/cancel", path(&replay.account, id)),
+        ),
+        (None, None) => return begin(replay).await,
+    };
+    let answer = Api::open(&replay.connection)?.call(method, &path).await?;
+    print(&answer, replay.connection.json)
+}
+
+async fn begin(start: Replay) -> Result<()> {
+    let api = Api::open(&start.connection)?;
+    let before = start
+        .before
+        .unwrap_or_else(|| Timestamp::from(SystemTime::now()).rfc3339());
+    let mut body = Map::from_iter([
+        ("after".to_owned(), json!(start.after)),
+        ("before".to_owned(), json!(before)),
+        ("status".to_owned(), json!(start.status)),
+        ("dry_run".to_owned(), json!(start.dry_run)),
+    ]);
+    if !start.event_types.is_empty() {
+        body.insert("event_types".to_owned(), json!(start.event_types));
+    }
+    let endpoint = format!(
+        "{}/endpoints/{}/replay",
+        account_path(&start.account),
+        segment(start.endpoint.as_deref().unwrap_or_default())
+    );
+    let mut replay = api.send_json(Method::POST, &endpoint, &body).await?;
+    if !start.dry_run && !start.detach {
+        let id = replay["id"].as_str().context("the answer has no id")?;
+        let path = path(&start.account, id);
+        replay = watch(&api, &path, replay).await?;
+    }
+    print(&replay, start.connection.json)
+}
+
+/// Waits for the end, and shows the way there on a terminal.
+async fn watch(api: &Api, path: &str, mut replay: Value) -> Result<Value> {
+    let shows = std::io::stderr().is_terminal();
+    if shows {
+        let id = text(&replay["id"]);
+        writeln!(
+            std::io::stderr(),
+            "{id} goes on if this is interrupted; stop it with: postrider replay --cancel {id}"
+        )?;
+    }
+    while replay["ended_at"].is_null() {
+        tokio::time::sleep(POLL).await;
+        replay = api.get(path, &[]).await?;
+        if shows {
+            // Back to the line's beginning, and clear what is there.
+            write!(std::io::stderr(), "\r\x1b[K{}", bar(&replay))?;
+        }
+    }
+    if shows {
+        writeln!(std::io::stderr())?;
+    }
+    Ok(replay)
+}
+
+/// Progress in one line.
+fn bar(replay: &Value) -> String {
+    let count = |name: &str| replay[name].as_u64().unwrap_or(0);
+    let (matched, succeeded, failed) = (count("matched"), count("succeeded"), count("failed"));
+    let ended = (succeeded + failed).min(matched);
+    let filled = (ended * BAR).checked_div(matched).unwrap_or(BAR);
+    let (filled, empty) = (
+        "#".repeat(usize::try_from(filled).unwrap_or(0)),
+        "-".repeat(usize::try_from(BAR - filled).unwrap_or(0)),
+    );
+    format!(
+        "[{filled}{empty}] {ended} of {matched}: {succeeded} succeeded, {failed} failed, {} sent",
+        count("sent")
+    )
+}
+
+fn print(replay: &Value, json: bool) -> Result<()> {
+    if json {
+        output::json(replay)
+    } else {
+        output::fields(replay)
+    }
+}
+
+fn path(account: &Account, id: &str) -> String {
+    format!("{}/replays/{}", account_path(account), segment(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_shown_in_one_line() {
+        let replay = json!({"matched": 10, "sent": 6, "succeeded": 4, "failed": 1});
+        assert_eq!(
+            bar(&replay),
+            "[###############---------------] 5 of 10: 4 succeeded, 1 failed, 6 sent"
+        );
+        let nothing = json!({"matched": 0, "sent": 0, "succeeded": 0, "failed": 0});
+        assert!(bar(&nothing).starts_with("[##############################] 0 of 0"));
+    }
+}
