@@ -18,6 +18,8 @@ use crate::options::Options;
 use crate::outcome::{Outcome, Target};
 
 const ATTEMPTS: u32 = 10_000_000;
+/// When every scenario is run.
+const AMONG_ALL: u32 = ATTEMPTS / 50;
 const DAYS: u32 = 90;
 const ENDPOINTS: usize = 1_000;
 
@@ -35,7 +37,12 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let today = Day::of(Timestamp::from(SystemTime::now()));
     let start = today.plus(-i64::from(DAYS)).start();
     // One delivery in 20 has two attempts.
-    let per_day = (options.scaled(ATTEMPTS) / DAYS * 20 / 21).max(1);
+    let attempts = if options.scenarios.is_empty() {
+        AMONG_ALL
+    } else {
+        ATTEMPTS
+    };
+    let per_day = (options.scaled(attempts) / DAYS * 20 / 21).max(1);
     let past = Past::new(ENDPOINTS, start, per_day)?;
     let loading = Instant::now();
     let mut attempts = 0;

@@ -170,18 +170,29 @@ async fn a_second_replay_of_the_same_span_sends_all_again(
     Ok(())
 }
 
+/// An endpoint that has got so many events; its path.
+async fn with_history(
+    api: &Api,
+    account: &str,
+    receiver: &Receiver,
+    events: u64,
+) -> Result<String> {
+    let id = impatient(api, account, &receiver.url("hook")).await?;
+    let endpoint = format!("/v1/accounts/{account}/endpoints/{id}");
+    for n in 0..events {
+        api.publish(account, "message.report", &json!({"n": n}))
+            .await?;
+    }
+    ended(api, &endpoint, "successful", events).await?;
+    Ok(endpoint)
+}
+
 async fn a_replay_leaves_room_for_live_deliveries(deployment: Arc<Deployment>) -> Result<()> {
     const EVENTS: u64 = 60;
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "replay-pace";
-    let id = impatient(&api, account, &receiver.url("hook")).await?;
-    let endpoint = format!("/v1/accounts/{account}/endpoints/{id}");
-    for n in 0..EVENTS {
-        api.publish(account, "message.report", &json!({"n": n}))
-            .await?;
-    }
-    ended(&api, &endpoint, "successful", EVENTS).await?;
+    let endpoint = with_history(&api, account, &receiver, EVENTS).await?;
     api.expect(
         200,
         Method::PATCH,
@@ -225,13 +236,7 @@ async fn a_cancelled_replay_sends_nothing_more(deployment: Arc<Deployment>) -> R
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "replay-cancel";
-    let id = impatient(&api, account, &receiver.url("hook")).await?;
-    let endpoint = format!("/v1/accounts/{account}/endpoints/{id}");
-    for n in 0..EVENTS {
-        api.publish(account, "message.report", &json!({"n": n}))
-            .await?;
-    }
-    ended(&api, &endpoint, "successful", EVENTS).await?;
+    let endpoint = with_history(&api, account, &receiver, EVENTS).await?;
     let slow = json!({"rate_limit": 4});
     api.expect(200, Method::PATCH, &endpoint, Some(&slow))
         .await?;
