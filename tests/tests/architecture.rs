@@ -8,10 +8,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which crates of this workspace a crate may import, in tests too.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("proto", &["domain"]),
-    ("broker", &["domain", "proto"]),
+    ("telemetry", &["domain"]),
+    ("broker", &["domain", "proto", "telemetry"]),
     ("store", &["domain"]),
     ("ingest", BELOW_ROLES),
     ("fanout", BELOW_ROLES),
@@ -22,11 +23,12 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("tests", ALL),
 ];
 
-const BELOW_ROLES: &[&str] = &["domain", "proto", "broker", "store"];
+const BELOW_ROLES: &[&str] = &["domain", "proto", "telemetry", "broker", "store"];
 
 const ALL: &[&str] = &[
     "domain",
     "proto",
+    "telemetry",
     "broker",
     "store",
     "ingest",

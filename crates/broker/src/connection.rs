@@ -111,6 +111,12 @@ impl Broker {
         self.client.connection_state() == State::Connected
     }
 
+    /// How often a connection was made.
+    #[must_use]
+    pub fn connections_made(&self) -> u64 {
+        *self.connections.borrow()
+    }
+
     /// Sends out what is buffered, acks among it.
     pub async fn flush(&self) {
         if let Err(error) = self.client.flush().await {

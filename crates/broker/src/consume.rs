@@ -157,7 +157,7 @@ impl Broker {
         renewal: Duration,
     ) -> Consumer {
         let (sender, messages) = mpsc::channel(queued);
-        let held = Arc::new(Held::default());
+        let held = Arc::new(Held::new());
         let mut tasks = JoinSet::new();
         for source in sources {
             let (held, sender) = (Arc::clone(&held), sender.clone());

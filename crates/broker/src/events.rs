@@ -66,6 +66,10 @@ impl Broker {
         headers.insert(EVENT_ID, event.id.to_string());
         headers.insert(FINGERPRINT, fingerprint.as_str());
         headers.insert(ACCEPTANCE, acceptance.as_str());
+        if event.trace.is_sampled() {
+            // For nats-server's own trace events, and people with a terminal.
+            headers.insert("traceparent", event.trace.traceparent());
+        }
         let payload = Bytes::from(proto::pipeline::AcceptedEvent::from(event).encode_to_vec());
         let ack = self
             .publish_until(event_subject(&event.account), headers, payload, deadline)

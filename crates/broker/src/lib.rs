@@ -11,6 +11,7 @@
 //! - [`park`]: what an endpoint cannot take now
 //! - [`directory`]: endpoints, keys and event types, as every role sees them
 
+mod census;
 mod connection;
 pub mod consume;
 pub mod directory;
@@ -24,6 +25,7 @@ mod schedule;
 mod subjects;
 pub mod topology;
 
+pub use census::{Census, ConsumerCensus, StreamCensus};
 pub use connection::{Broker, ConnectOptions};
 pub use consume::{Command, Consumer, Input, Message};
 pub use directory::{EndpointDirectory, EventTypeDirectory, KeyDirectory};

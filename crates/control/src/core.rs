@@ -8,6 +8,8 @@ mod event_types;
 mod keys;
 mod outbox;
 mod sessions;
+mod streams;
+mod traced;
 mod upstream;
 
 use std::sync::Arc;
@@ -123,6 +125,8 @@ impl Control {
         tasks.spawn(async move { control.drain_for_ever(&token).await });
         let (control, token) = (self.clone(), shutdown.clone());
         tasks.spawn(async move { control.obey_for_ever(&token).await });
+        let (control, token) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { streams::watch(&control.0.deps.broker, &token).await });
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 error!(%error, "a part of control panicked");

@@ -37,11 +37,11 @@ impl Sender {
         endpoint: &Endpoint,
         secrets: &Secrets,
         body: Bytes,
+        trace: &TraceContext,
     ) -> Made {
         let policy = &endpoint.policy;
         let timeout = policy.timeout.unwrap_or_else(|| self.client.timeout());
         let schedule = policy.retry_schedule.as_ref().unwrap_or(&self.schedule);
-        let trace = trace_of_attempt(delivery);
         let started_at = Timestamp::from(SystemTime::now());
         let headers = Head {
             url: &endpoint.url,
@@ -50,7 +50,7 @@ impl Sender {
             started_at,
             secrets,
             body: &body,
-            trace: policy.send_traceparent.then_some(&trace),
+            trace: policy.send_traceparent.then_some(trace),
         }
         .headers();
         let request_headers = recorded(&headers);
@@ -85,40 +85,11 @@ impl Sender {
             response_truncated: truncated,
             failure,
             next_attempt_at,
-            trace,
+            trace: trace.clone(),
         };
         Made {
             attempt,
             endpoint_is_gone,
         }
-    }
-}
-
-/// The first attempt is part of the event's trace. A later one comes when that
-/// trace is long over, so it has a trace of its own.
-fn trace_of_attempt(delivery: &Delivery) -> TraceContext {
-    if delivery.attempt_number == 1 {
-        delivery.event.trace.child(rand::random())
-    } else {
-        TraceContext::root(rand::random())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::EndpointId;
-
-    use super::*;
-    use crate::samples;
-
-    #[test]
-    fn only_the_first_attempt_is_in_the_events_trace() {
-        let mut delivery = samples::delivery(EndpointId::new());
-        let event = delivery.event.trace.clone();
-        let first = trace_of_attempt(&delivery);
-        assert_eq!(first.trace_id, event.trace_id);
-        assert_ne!(first.span_id, event.span_id);
-        delivery.attempt_number = 2;
-        assert_ne!(trace_of_attempt(&delivery).trace_id, event.trace_id);
     }
 }

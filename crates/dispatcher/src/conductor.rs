@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use broker::directory::Change;
 use broker::{Broker, EndpointDirectory};
-use domain::{AccountId, EndpointId, Partition};
+use domain::{AccountId, EndpointId, Partition, breaker};
+use telemetry::trace;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -22,6 +23,7 @@ use crate::lanes::{Action, Lanes};
 use crate::lease::Deadline;
 use crate::metrics::Gauges;
 use crate::settled::{SettledSet, Settlement};
+use crate::spans::Spans;
 use crate::step::Step;
 
 use work::Work;
@@ -204,7 +206,7 @@ impl Conductor {
             if at >= next_sweep {
                 self.lanes.sweep(at);
                 self.answer_the_calm(at);
-                self.gauges.set(self.lanes.census());
+                self.gauges.set(self.lanes.census(), at);
                 next_sweep = at + SWEEP;
             }
             for action in self.lanes.advance(at, now()) {
@@ -248,15 +250,19 @@ impl Conductor {
                 endpoint,
                 account,
                 result,
-            } => match self.lanes.posted(endpoint, &account, result, at) {
-                domain::breaker::Change::Opened => {
-                    info!(%endpoint, %account, "deliveries to {endpoint} are paused: it keeps failing");
+            } => {
+                let change = self.lanes.posted(endpoint, &account, result, at);
+                self.gauges.breaker(change);
+                match change {
+                    breaker::Change::Opened => {
+                        info!(%endpoint, %account, "deliveries to {endpoint} are paused: it keeps failing");
+                    }
+                    breaker::Change::Recovering => {
+                        info!(%endpoint, %account, "{endpoint} answers again");
+                    }
+                    breaker::Change::None => {}
                 }
-                domain::breaker::Change::Recovering => {
-                    info!(%endpoint, %account, "{endpoint} answers again");
-                }
-                domain::breaker::Change::None => {}
-            },
+            }
             News::Gone(endpoint) => self.lanes.gone(endpoint, at),
             News::Settled(item, settlement) => self.lanes.settled(item, settlement, now()),
             News::Unsettled(item, rests) => self.lanes.unsettled(item, rests, at),
@@ -304,16 +310,19 @@ impl Conductor {
         match action {
             Action::Post(item, endpoint) => {
                 let deadline = self.deadline_of(&item);
+                let spans = Box::new(Spans::begin(&item.delivery, deliver.in_trace));
+                let context = spans.post.clone();
                 let work = Work::new(handle, item, true);
-                self.tasks.spawn(async move {
+                let attempt = async move {
                     let step = match (&work.item, &deadline) {
                         (Some(item), Some(deadline)) => {
-                            deliver.post(&item.delivery, &endpoint, deadline).await
+                            deliver.post(item, &endpoint, deadline, spans).await
                         }
                         _ => Err(Unsettled::NotOwned),
                     };
                     work.posted(&deliver, step).await;
-                });
+                };
+                self.tasks.spawn(trace::within(context, attempt));
             }
             Action::End(item, end) => {
                 let step = Step::end(&item.delivery, end);

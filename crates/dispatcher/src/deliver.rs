@@ -7,20 +7,23 @@ use std::time::{Duration, Instant, SystemTime};
 use broker::{Broker, RecordPublisher};
 use bytes::Bytes;
 use domain::{
-    Content, DeferralReason, Delivery, Endpoint, EndpointId, Outcome, Record, Timestamp,
+    Cause, Content, DeferralReason, Delivery, Endpoint, EndpointId, Outcome, Record, Timestamp,
     TraceContext,
 };
 use futures::future::join_all;
 use proto::pipeline::DisableEndpoint;
+use telemetry::trace::AttemptsInTrace;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
 use crate::attempt::Sender;
 use crate::decide::End;
+use crate::item::Item;
 use crate::lease::Deadline;
 use crate::metrics::Metrics;
 use crate::secrets::{Keyring, NotOpened};
 use crate::settled::Settlement;
+use crate::spans::Spans;
 use crate::step::{self, Step, stripped};
 
 /// For one read of a body from EVENTS.
@@ -48,6 +51,7 @@ pub(crate) struct Deliver {
     pub(crate) keyring: Keyring,
     pub(crate) sender: Sender,
     pub(crate) metrics: Metrics,
+    pub(crate) in_trace: AttemptsInTrace,
 }
 
 impl Deliver {
@@ -59,10 +63,12 @@ impl Deliver {
     /// Then nothing was posted.
     pub(crate) async fn post(
         &self,
-        delivery: &Delivery,
+        item: &Item,
         endpoint: &Endpoint,
         deadline: &Deadline,
+        mut spans: Box<Spans>,
     ) -> Result<Step, Unsettled> {
+        let delivery = &item.delivery;
         let secrets = self.keyring.secrets(endpoint)?;
         let Some(body) = self.body(delivery).await else {
             return Ok(Step::end(delivery, End::BODY_EXPIRED));
@@ -70,14 +76,23 @@ impl Deliver {
         if !deadline.holds(Instant::now()) {
             return Err(Unsettled::NotOwned);
         }
-        let made = self.sender.send(delivery, endpoint, &secrets, body).await;
+        if delivery.attempt_number == 1 && delivery.cause == Cause::Event {
+            let accepted_at = delivery.event.accepted_at;
+            self.metrics.begun(accepted_at, item.is_parked(), now());
+        }
+        spans.post_begins();
+        let made = self
+            .sender
+            .send(delivery, endpoint, &secrets, body, &spans.post)
+            .await;
+        spans.post_ended(delivery, endpoint, &made.attempt);
         debug!(
             delivery = %delivery.id,
             status = made.attempt.response_status,
             failure = made.attempt.failure.as_ref().map(|failure| failure.class.as_str()),
             "attempt {} of {} was made", delivery.attempt_number, delivery.id,
         );
-        Ok(Step::made(delivery, endpoint, made))
+        Ok(Step::made(delivery, endpoint, made, spans))
     }
 
     /// Returns when JetStream holds what became of an attempt, and its next one.
@@ -85,21 +100,23 @@ impl Deliver {
     /// # Errors
     ///
     /// When the server refuses a part for good.
-    pub(crate) async fn conclude(
-        &self,
-        delivery: &Delivery,
-        step: Step,
-    ) -> Result<Settlement, Unsettled> {
+    pub(crate) async fn conclude(&self, item: &Item, step: Step) -> Result<Settlement, Unsettled> {
+        let delivery = &item.delivery;
         // A step is an attempt or an end: both settle.
         let settlement = Settlement::of(&step.record).unwrap_or(Settlement {
             next_attempt_at: None,
         });
         self.metrics.record(&step.record, now());
+        let record = Arc::new(step.record);
+        let trace = step.spans.as_ref().map(|spans| spans.post.clone());
         let (recorded, gone, scheduled) = tokio::join!(
-            self.record(step.record),
+            self.record(Arc::clone(&record)),
             self.disable(step.gone),
-            self.schedule(delivery, step.trace, settlement),
+            self.schedule(delivery, trace, settlement),
         );
+        if let Some(spans) = step.spans {
+            spans.settled(item, &record);
+        }
         recorded?;
         gone?;
         scheduled?;
@@ -177,8 +194,7 @@ impl Deliver {
 
     /// Returns when JetStream holds the record. One that is refused must not
     /// lead to a second POST: it is stripped, and if that does not help, lost.
-    async fn record(&self, record: Record) -> Result<(), broker::Error> {
-        let record = Arc::new(record);
+    async fn record(&self, record: Arc<Record>) -> Result<(), broker::Error> {
         let refusal = match self.records.publish(Arc::clone(&record)).await {
             Err(broker::Error::Refused(refusal)) => refusal,
             other => return other,

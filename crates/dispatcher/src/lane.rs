@@ -324,6 +324,16 @@ impl Lane {
         self.queue.len() + self.tests.len()
     }
 
+    /// Since when the oldest of them waits. What was put back in front is no
+    /// younger than what stands behind it.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let first = |queue: &VecDeque<Item>| queue.front().map(|item| item.arrived_at);
+        [first(&self.queue), first(&self.tests)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// Whether nothing would be lost with it.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         let unused = now.saturating_duration_since(self.last_used);

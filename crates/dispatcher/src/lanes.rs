@@ -118,6 +118,8 @@ pub(crate) struct Census {
     pub(crate) in_flight: usize,
     /// Waiting in memory.
     pub(crate) queued: usize,
+    /// Since when the oldest of them waits.
+    pub(crate) oldest: Option<Instant>,
     /// Waiting in PARKED, about.
     pub(crate) parked: u64,
     /// Endpoints that only get probes.
@@ -397,6 +399,7 @@ impl Lanes {
         };
         for lane in self.lanes.values() {
             census.queued += lane.queued();
+            census.oldest = [census.oldest, lane.oldest()].into_iter().flatten().min();
             census.parked += lane.backlog.waiting();
             census.paused += usize::from(lane.breaker.probe_at().is_some());
         }

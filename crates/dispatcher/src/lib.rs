@@ -31,6 +31,7 @@ mod samples;
 mod secrets;
 mod settled;
 mod share;
+mod spans;
 mod step;
 mod withdraw;
 

@@ -1,149 +1,144 @@
 //! What the dispatcher counts and measures.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use domain::{DeferralReason, DeliveryState, Outcome, Record, Timestamp};
+use domain::{DeferralReason, DeliveryState, Outcome, Record, Timestamp, breaker};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use telemetry::metric;
 
 use crate::lanes::Census;
-
-/// Seconds an exchange may take.
-const EXCHANGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
-
-/// Seconds from acceptance to success: the last attempts come days later.
-const LATENCY_BUCKETS: [f64; 12] = [
-    0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3_600.0, 21_600.0, 86_400.0,
-];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     attempts: Counter<u64>,
     exchange: Histogram<f64>,
     latency: Histogram<f64>,
+    start_delay: Histogram<f64>,
     ended: Counter<u64>,
-    repeats: Counter<u64>,
-    undecodable: Counter<u64>,
-    parked: Counter<u64>,
+    repeated: Counter<u64>,
+    deferred: Counter<u64>,
     leases: Counter<u64>,
+    owned: Gauge<u64>,
 }
 
 /// What stands still now, for whoever asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauges {
     in_flight: Gauge<u64>,
-    queued: Gauge<u64>,
+    ready: Gauge<u64>,
+    oldest: Gauge<f64>,
     parked: Gauge<u64>,
     paused: Gauge<u64>,
+    breakers: Counter<u64>,
 }
 
 impl Gauges {
     pub(crate) fn new() -> Self {
-        let meter = opentelemetry::global::meter("postrider");
-        let gauge = |name: &'static str, about: &'static str| {
-            meter.u64_gauge(name).with_description(about).build()
-        };
         Self {
-            in_flight: gauge("postrider_attempts_in_flight", "HTTP POSTs under way"),
-            queued: gauge(
-                "postrider_deliveries_queued",
-                "deliveries that wait for their turn in memory",
-            ),
-            parked: gauge(
-                "postrider_deliveries_parked",
-                "deliveries that wait in PARKED, about",
-            ),
-            paused: gauge(
-                "postrider_endpoints_paused",
-                "endpoints that fail and only get probes",
-            ),
+            in_flight: metric::ATTEMPTS_IN_FLIGHT.gauge(),
+            ready: metric::DELIVERIES_READY.gauge(),
+            oldest: metric::OLDEST_READY_AGE.seconds(),
+            parked: metric::DELIVERIES_PARKED.gauge(),
+            paused: metric::ENDPOINTS_PAUSED.gauge(),
+            breakers: metric::BREAKER_CHANGES.counter(),
         }
     }
 
-    pub(crate) fn set(&self, census: Census) {
+    pub(crate) fn set(&self, census: Census, now: Instant) {
         self.in_flight.record(census.in_flight as u64, &[]);
-        self.queued.record(census.queued as u64, &[]);
+        self.ready.record(census.queued as u64, &[]);
+        let age = census
+            .oldest
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.oldest.record(age.as_secs_f64(), &[]);
         self.parked.record(census.parked, &[]);
         self.paused.record(census.paused as u64, &[]);
+    }
+
+    /// An endpoint's breaker did something.
+    pub(crate) fn breaker(&self, change: breaker::Change) {
+        let change = match change {
+            breaker::Change::Opened => "opened",
+            breaker::Change::Recovering => "recovering",
+            breaker::Change::None => return,
+        };
+        self.breakers.add(1, &[KeyValue::new("change", change)]);
     }
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let meter = opentelemetry::global::meter("postrider");
         Self {
-            attempts: meter
-                .u64_counter("postrider_attempts")
-                .with_description("HTTP POSTs, by outcome: succeeded or the class of failure")
-                .build(),
-            exchange: meter
-                .f64_histogram("postrider_attempt_duration")
-                .with_unit("s")
-                .with_description("how long HTTP exchanges took")
-                .with_boundaries(EXCHANGE_BUCKETS.to_vec())
-                .build(),
-            latency: meter
-                .f64_histogram("postrider_delivery_latency")
-                .with_unit("s")
-                .with_description("from an event's acceptance to an endpoint's 2xx")
-                .with_boundaries(LATENCY_BUCKETS.to_vec())
-                .build(),
-            ended: meter
-                .u64_counter("postrider_deliveries_ended")
-                .with_description("deliveries that came to their end, by state")
-                .build(),
-            repeats: meter
-                .u64_counter("postrider_settled_repeats")
-                .with_description("attempts that came again and were already settled")
-                .build(),
-            undecodable: meter
-                .u64_counter("postrider_undecodable_messages")
-                .with_description("messages that are not what they must be, and were dropped")
-                .build(),
-            parked: meter
-                .u64_counter("postrider_parked")
-                .with_description("deliveries that were parked, by reason")
-                .build(),
-            leases: meter
-                .u64_counter("postrider_lease_changes")
-                .with_description("leases of partitions, by what became of them")
-                .build(),
+            attempts: metric::ATTEMPTS.counter(),
+            exchange: metric::ATTEMPT_DURATION.histogram(),
+            latency: metric::DELIVERY_LATENCY.histogram(),
+            start_delay: metric::DELIVERY_START_DELAY.histogram(),
+            ended: metric::DELIVERIES_ENDED.counter(),
+            repeated: metric::DELIVERIES_REPEATED.counter_from_zero(),
+            deferred: metric::DELIVERIES_DEFERRED.counter(),
+            leases: metric::LEASE_CHANGES.counter(),
+            owned: metric::PARTITIONS_OWNED.gauge(),
         }
+    }
+
+    /// A POST is about to be made; `was_parked` if its delivery waited in
+    /// PARKED.
+    pub(crate) fn begun(&self, accepted_at: Timestamp, was_parked: bool, now: Timestamp) {
+        let parked = KeyValue::new("parked", was_parked);
+        self.start_delay
+            .record(now.since(accepted_at).as_secs_f64(), &[parked]);
     }
 
     /// A delivery moved.
     pub(crate) fn record(&self, record: &Record, now: Timestamp) {
         if let Outcome::Attempt(attempt) = &record.outcome {
-            let outcome = attempt
-                .failure
-                .as_ref()
-                .map_or("succeeded", |f| f.class.as_str());
-            self.attempts.add(1, &[KeyValue::new("outcome", outcome)]);
-            self.exchange(attempt.duration);
+            let failure = attempt.failure.as_ref().map(|failure| failure.class);
+            let outcome = KeyValue::new(
+                "outcome",
+                match failure {
+                    None => "succeeded",
+                    Some(_) => "failed",
+                },
+            );
+            let class = failure.map(|class| KeyValue::new("failure_class", class.as_str()));
+            let status = attempt
+                .response_status
+                .map(|status| KeyValue::new("status_class", status_class(status)));
+            let labels: Vec<_> = [Some(outcome.clone()), class, status]
+                .into_iter()
+                .flatten()
+                .collect();
+            self.attempts.add(1, &labels);
+            self.exchange
+                .record(attempt.duration.as_secs_f64(), &[outcome]);
         }
         let state = record.outcome.delivery_state();
         if state != DeliveryState::Pending {
             self.ended.add(1, &[KeyValue::new("state", state.as_str())]);
         }
         if state == DeliveryState::Succeeded {
-            self.latency
-                .record(now.since(record.accepted_at).as_secs_f64(), &[]);
+            let attempt = if record.attempt_number == 1 {
+                "first"
+            } else {
+                "later"
+            };
+            self.latency.record(
+                now.since(record.accepted_at).as_secs_f64(),
+                &[KeyValue::new("attempt", attempt)],
+            );
         }
-    }
-
-    fn exchange(&self, duration: Duration) {
-        self.exchange.record(duration.as_secs_f64(), &[]);
     }
 
     /// An attempt was found in the settled set.
     pub(crate) fn repeat(&self) {
-        self.repeats.add(1, &[]);
+        self.repeated.add(1, &[]);
     }
 
     /// Deliveries were parked.
     pub(crate) fn parked(&self, count: usize, reason: DeferralReason) {
         let reason = KeyValue::new("reason", reason.as_str());
-        self.parked.add(count as u64, &[reason]);
+        self.deferred.add(count as u64, &[reason]);
     }
 
     /// A lease was acquired, released, lost, or has expired.
@@ -151,8 +146,18 @@ impl Metrics {
         self.leases.add(1, &[KeyValue::new("change", change)]);
     }
 
-    /// A message could not be decoded.
-    pub(crate) fn undecodable(&self) {
-        self.undecodable.add(1, &[]);
+    /// So many partitions are this process's.
+    pub(crate) fn owned(&self, partitions: usize) {
+        self.owned.record(partitions as u64, &[]);
+    }
+}
+
+const fn status_class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
     }
 }

@@ -87,6 +87,7 @@ impl Ownership {
                     }
                 }
             }
+            self.metrics.owned(owned.len());
             if leaving && tenures.is_empty() {
                 return;
             }

@@ -15,7 +15,6 @@ use crate::conductor::{Gain, Handle};
 use crate::deliver::now;
 use crate::item::{Ends, Item, Source};
 use crate::lease::Deadline;
-use crate::metrics::Metrics;
 use crate::settled::{MEMORY, SettledSet, Settlement};
 
 /// Messages taken at a time.
@@ -42,7 +41,6 @@ pub(crate) struct Shared {
     pub(crate) conductor: Handle,
     pub(crate) ends: Ends,
     pub(crate) room: Arc<Semaphore>,
-    pub(crate) metrics: Metrics,
 }
 
 /// A partition under a lease.
@@ -154,10 +152,7 @@ impl Tenure {
     async fn take_in(&self, shared: &Shared, message: Message) {
         let deliveries = match message.deliveries() {
             Ok(deliveries) => deliveries,
-            Err(error) => {
-                shared.metrics.undecodable();
-                return message.terminate(&error).await;
-            }
+            Err(error) => return message.terminate(&error).await,
         };
         let units = (message.size_bytes() / ROOM_UNIT)
             .max(deliveries.len())

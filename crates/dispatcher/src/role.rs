@@ -8,6 +8,7 @@ use domain::egress::Policy;
 use domain::retry::Schedule;
 use domain::vault::MasterKey;
 use domain::{Partitions, breaker};
+use telemetry::trace::AttemptsInTrace;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ pub struct Config {
     /// No other dispatcher can be at work: leases that are there are those of a
     /// process that is gone, and are void.
     pub is_alone: bool,
+    /// Which attempts belong to their event's trace.
+    pub attempts_in_trace: AttemptsInTrace,
 }
 
 /// What the dispatcher works with.
@@ -176,6 +179,7 @@ impl Role {
                 user_agent: config.user_agent,
             },
             metrics: metrics.clone(),
+            in_trace: config.attempts_in_trace,
         });
         let settings = lanes::Settings {
             concurrency: config.concurrency,
@@ -201,7 +205,6 @@ impl Role {
                 conductor: handle,
                 ends,
                 room: Arc::new(Semaphore::new(partition::ROOM)),
-                metrics: metrics.clone(),
             },
             has_begun,
             metrics,

@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use domain::{Delivery, Endpoint, Outcome, Record, TraceContext};
+use domain::{Delivery, Endpoint, Outcome, Record};
 use proto::pipeline::DisableEndpoint;
 
 use crate::attempt::Made;
 use crate::decide::End;
+use crate::spans::Spans;
 
 /// What the customer reads when a 410 has disabled the endpoint.
 const GONE: &str = "the endpoint answered 410 Gone";
@@ -16,8 +17,8 @@ const GONE: &str = "the endpoint answered 410 Gone";
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) record: Record,
-    /// The attempt's own context.
-    pub(crate) trace: Option<TraceContext>,
+    /// Those of the attempt; on the heap, since a step is moved several times.
+    pub(crate) spans: Option<Box<Spans>>,
     /// Set if the endpoint is to be disabled.
     pub(crate) gone: Option<DisableEndpoint>,
 }
@@ -32,7 +33,7 @@ impl Step {
         };
         Self {
             record: record(delivery, outcome),
-            trace: None,
+            spans: None,
             gone: None,
         }
     }
@@ -46,7 +47,12 @@ impl Step {
     }
 
     /// A POST was made.
-    pub(crate) fn made(delivery: &Delivery, endpoint: &Endpoint, made: Made) -> Self {
+    pub(crate) fn made(
+        delivery: &Delivery,
+        endpoint: &Endpoint,
+        made: Made,
+        spans: Box<Spans>,
+    ) -> Self {
         let gone = made.endpoint_is_gone.then(|| DisableEndpoint {
             endpoint_id: Bytes::copy_from_slice(endpoint.id.as_bytes()),
             account: endpoint.account.to_string(),
@@ -55,7 +61,7 @@ impl Step {
             operational: delivery.event.event_type.is_reserved(),
         });
         Self {
-            trace: Some(made.attempt.trace.clone()),
+            spans: Some(spans),
             record: record(delivery, Outcome::Attempt(Box::new(made.attempt))),
             gone,
         }
@@ -94,7 +100,8 @@ pub(crate) fn stripped(record: &Record) -> Record {
 mod tests {
     use std::time::Duration;
 
-    use domain::{Attempt, AttemptId, Timestamp};
+    use domain::{Attempt, AttemptId, Timestamp, TraceContext};
+    use telemetry::trace::AttemptsInTrace;
 
     use super::*;
     use crate::samples;
@@ -120,12 +127,17 @@ mod tests {
         }
     }
 
+    fn step(delivery: &Delivery, endpoint: &Endpoint, is_gone: bool) -> Step {
+        let spans = Spans::begin(delivery, AttemptsInTrace::First);
+        Step::made(delivery, endpoint, made(is_gone), Box::new(spans))
+    }
+
     #[test]
     fn a_410_asks_to_disable_the_version_that_answered_it() {
         let endpoint = samples::endpoint();
         let delivery = samples::delivery(endpoint.id);
-        assert_eq!(Step::made(&delivery, &endpoint, made(false)).gone, None);
-        let command = Step::made(&delivery, &endpoint, made(true)).gone;
+        assert_eq!(step(&delivery, &endpoint, false).gone, None);
+        let command = step(&delivery, &endpoint, true).gone;
         assert_eq!(
             command.map(|command| (command.version, command.account)),
             Some((endpoint.version, "acme".to_owned()))
@@ -136,7 +148,7 @@ mod tests {
     fn a_stripped_record_still_tells_what_happened() {
         let endpoint = samples::endpoint();
         let delivery = samples::delivery(endpoint.id);
-        let record = stripped(&Step::made(&delivery, &endpoint, made(false)).record);
+        let record = stripped(&step(&delivery, &endpoint, false).record);
         let Outcome::Attempt(attempt) = record.outcome else {
             panic!("it was an attempt")
         };

@@ -13,6 +13,8 @@ pub struct TraceContext {
     pub state: String,
 }
 
+const SAMPLED: u8 = 1;
+
 /// Longer lists are dropped, as the specification allows.
 const STATE_LIMIT_BYTES: usize = 512;
 
@@ -54,6 +56,21 @@ impl TraceContext {
         })
     }
 
+    /// Whether its spans are to be recorded.
+    #[must_use]
+    pub const fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// Says whether its spans are to be recorded.
+    pub const fn set_sampled(&mut self, sampled: bool) {
+        self.flags = if sampled {
+            self.flags | SAMPLED
+        } else {
+            self.flags & !SAMPLED
+        };
+    }
+
     /// A new, sampled trace from random bytes.
     #[must_use]
     pub fn root(random: [u8; 24]) -> Self {
@@ -67,7 +84,7 @@ impl TraceContext {
         Self {
             trace_id,
             span_id,
-            flags: 1,
+            flags: SAMPLED,
             state: String::new(),
         }
     }
@@ -88,9 +105,15 @@ impl TraceContext {
         format!(
             "00-{}-{}-{:02x}",
             self.trace_id_hex(),
-            to_hex(&self.span_id),
+            self.span_id_hex(),
             self.flags
         )
+    }
+
+    /// The span id as 16 hex digits.
+    #[must_use]
+    pub fn span_id_hex(&self) -> String {
+        to_hex(&self.span_id)
     }
 
     /// The trace id as 32 hex digits.

@@ -2,6 +2,7 @@
 //! dispatchers, the plan to history.
 
 mod plan;
+mod spans;
 mod work;
 
 use broker::{Broker, DeliveryPublisher, EndpointDirectory, Input, PlanPublisher};

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker::{Broker, DeliveryPublisher, EndpointDirectory, Message, PlanPublisher};
-use domain::{AcceptedEvent, Content, Delivery, DeliveryEvent, Partition, Partitions, Plan};
+use domain::{
+    AcceptedEvent, Content, Delivery, DeliveryEvent, NotSentReason, Partition, Partitions, Plan,
+    Timestamp,
+};
 use futures::future::try_join_all;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::Counter;
+use opentelemetry::metrics::{Counter, Histogram};
+use telemetry::metric;
 use tracing::{error, warn};
 
 use crate::plan::plan;
+use crate::spans::Processing;
 
 /// A body up to this rides in the delivery; a larger one is fetched.
 const INLINE_BYTES: usize = 32 * 1_024;
@@ -39,6 +44,7 @@ pub(crate) struct Worker {
     deliveries: DeliveryPublisher,
     plans: PlanPublisher,
     planned: Counter<u64>,
+    lag: Histogram<f64>,
 }
 
 impl Worker {
@@ -47,15 +53,12 @@ impl Worker {
         deliveries: DeliveryPublisher,
         plans: PlanPublisher,
     ) -> Self {
-        let planned = opentelemetry::global::meter("postrider")
-            .u64_counter("postrider.fanout.endpoints")
-            .with_description("Endpoints considered for events, by what was decided.")
-            .build();
         Self {
             partitions,
             deliveries,
             plans,
-            planned,
+            planned: metric::FANOUT_ENDPOINTS.counter(),
+            lag: metric::FANOUT_LAG.histogram(),
         }
     }
 
@@ -67,24 +70,46 @@ impl Worker {
         };
         let of_account = endpoints.of_account(&event.account);
         let plan = plan(&event, &of_account, SystemTime::now().into());
-        self.planned.add(
-            plan.deliveries.len() as u64,
-            &[KeyValue::new("decision", "delivery")],
-        );
-        self.planned.add(
-            plan.not_sent.len() as u64,
-            &[KeyValue::new("decision", "not_sent")],
-        );
+        self.count(&plan);
+        let processing = Processing::begin(&event);
         let deliveries = deliveries(&event, &plan, message.sequence(), revision, self.partitions);
-        let sent = try_join_all(
-            deliveries
-                .into_iter()
-                .map(|(partition, list)| self.deliveries.publish(partition, list)),
-        );
-        match tokio::try_join!(sent, self.plans.publish(plan)) {
-            Ok(_) => message.ack().await,
+        let send = async |(partition, mut list): (Partition, Vec<Delivery>)| {
+            let sending = processing.send(&mut list);
+            self.deliveries.publish(partition, list).await?;
+            sending.done();
+            Ok(())
+        };
+        let sent = try_join_all(deliveries.into_iter().map(send));
+        let planned = tokio::try_join!(sent, self.plans.publish(plan));
+        processing.done(&event, planned.is_ok());
+        match planned {
+            Ok(_) => {
+                let lag = Timestamp::from(SystemTime::now()).since(event.accepted_at);
+                self.lag.record(lag.as_secs_f64(), &[]);
+                message.ack().await;
+            }
             // It comes again.
             Err(error) => error!(%error, event = %event.id, "an event cannot be planned"),
+        }
+    }
+}
+
+impl Worker {
+    fn count(&self, plan: &Plan) {
+        let count = |decision, endpoints: usize| {
+            if endpoints > 0 {
+                let decision = KeyValue::new("decision", decision);
+                self.planned.add(endpoints as u64, &[decision]);
+            }
+        };
+        count("delivery", plan.deliveries.len());
+        for reason in [
+            NotSentReason::NotSubscribed,
+            NotSentReason::Disabled,
+            NotSentReason::CreatedLater,
+        ] {
+            let endpoints = plan.not_sent.iter().filter(|(_, why)| *why == reason);
+            count(reason.as_str(), endpoints.count());
         }
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn attempt_detail(row: AttemptRow) -> v1::AttemptDetail {
         next_attempt_at: row.next_attempt_at.map(to_proto),
         delivery_state: row.delivery_state,
         trace_id: row.trace_id,
+        span_id: row.span_id,
     }
 }
 

@@ -3,20 +3,22 @@
 //! told on. An outage of the database holds it back, for as long as it takes.
 
 mod items;
+mod recorded;
+mod span;
 
 use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker::{Broker, Consumer, Input, Message};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::Counter;
 use store::{Error, Findings, History};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::items::Items;
+use self::recorded::Recorded;
+use self::span::BatchSpan;
 use crate::{Shared, consequences};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -39,7 +41,10 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         };
         let work = async {
             let (held, items) = read(batch).await;
+            let _batch = recorded.begin(&held);
+            let span = BatchSpan::begin(&items);
             let findings = record(store, items, &recorded).await;
+            span.done();
             consequences::tell(&shared, findings).await;
             held
         };
@@ -114,37 +119,6 @@ async fn read([events, plans, records]: [Vec<Message>; 3]) -> (Vec<Message>, Ite
     (held, items)
 }
 
-/// Counts what is recorded.
-#[derive(Debug)]
-struct Recorded {
-    items: Counter<u64>,
-    quarantined: Counter<u64>,
-}
-
-impl Recorded {
-    fn new() -> Self {
-        let meter = opentelemetry::global::meter("postrider");
-        Self {
-            items: meter
-                .u64_counter("postrider.history.recorded")
-                .with_description("Items that were recorded, by kind.")
-                .build(),
-            quarantined: meter
-                .u64_counter("postrider.history.quarantined")
-                .with_description("Items that the database refused, by kind.")
-                .build(),
-        }
-    }
-
-    fn count(&self, items: &Items) {
-        for (kind, count) in items.counts() {
-            if count > 0 {
-                self.items.add(count, &[KeyValue::new("kind", kind)]);
-            }
-        }
-    }
-}
-
 /// Returns when every item is stored or quarantined.
 async fn record(store: &History, items: Items, recorded: &Recorded) -> Findings {
     if items.is_empty() {
@@ -164,7 +138,7 @@ async fn record(store: &History, items: Items, recorded: &Recorded) -> Findings 
             }
             Err(refusal) => {
                 error!(error = refusal, name, kind, "quarantined");
-                recorded.quarantined.add(1, &[KeyValue::new("kind", kind)]);
+                recorded.quarantine(kind);
                 let now = SystemTime::now().into();
                 if let Err(error) = insist(|| store.quarantine(kind, &name, &refusal, now)).await {
                     error!(error, name, "cannot even be quarantined");

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use domain::{
     AccountId, Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryId, Endpoint,
-    EventId, EventType, Problem, Reason, Timestamp, TraceContext,
+    EventId, EventType, Problem, Reason, Timestamp,
 };
 use store::ResendSource;
+use telemetry::trace;
 use tokio::time::timeout;
 
 use crate::Shared;
@@ -125,7 +126,7 @@ impl Again<'_> {
             event_type: EventType::parse(&self.source.event_type)?,
             accepted_at: Timestamp::from_unix_millis(self.source.accepted_at),
             content: Content::Inline(Bytes::from(self.source.body.clone())),
-            trace: TraceContext::root(rand::random()),
+            trace: trace::current().unwrap_or_else(|| trace::entered(None)),
         })
     }
 }

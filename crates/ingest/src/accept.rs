@@ -1,6 +1,6 @@
 //! One event, from the caller's words to a stored message.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use broker::Publication;
 use bytes::Bytes;
@@ -10,12 +10,15 @@ use domain::{
     PublisherId, Reason, Tags, Timestamp, TraceContext, envelope,
 };
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::Counter;
+use opentelemetry::metrics::{Counter, Histogram};
 use proto::v1::{PublishEventRequest, PublishEventResponse};
+use telemetry::metric;
+use telemetry::trace;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use crate::Deps;
+use crate::origin::Origin;
 
 /// All tries of storing one event.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -26,6 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Acceptor {
     deps: Deps,
     events: Counter<u64>,
+    duration: Histogram<f64>,
 }
 
 /// Which endpoints an event is for, besides what they subscribe to.
@@ -62,25 +66,25 @@ impl Named {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     token: Option<String>,
-    trace: Option<TraceContext>,
+    trace: TraceContext,
 }
 
 impl Caller {
     pub(crate) fn new(metadata: &MetadataMap) -> Self {
         Self {
             token: proto::metadata::bearer(metadata).map(str::to_owned),
-            trace: proto::metadata::trace_context(metadata),
+            trace: trace::current().unwrap_or_else(|| trace::entered(None)),
         }
     }
 }
 
 impl Acceptor {
     pub(crate) fn new(deps: Deps) -> Self {
-        let events = opentelemetry::global::meter("postrider")
-            .u64_counter("postrider.ingest.events")
-            .with_description("Events that were published, by what became of them.")
-            .build();
-        Self { deps, events }
+        Self {
+            deps,
+            events: metric::INGEST_EVENTS.counter(),
+            duration: metric::INGEST_DURATION.histogram(),
+        }
     }
 
     /// Who shows the token.
@@ -95,16 +99,31 @@ impl Acceptor {
         caller: &Caller,
         request: PublishEventRequest,
     ) -> Result<PublishEventResponse, Problem> {
+        let begun = Instant::now();
         let accepted = self.try_accept(caller, request).await;
-        let result = match &accepted {
+        self.count(&accepted, begun.elapsed());
+        accepted
+    }
+
+    fn count(&self, accepted: &Result<PublishEventResponse, Problem>, duration: Duration) {
+        let result = match accepted {
             Ok(PublishEventResponse {
                 duplicate: false, ..
             }) => "accepted",
             Ok(_) => "duplicate",
-            Err(problem) => problem.reason.code(),
+            Err(problem) if problem.reason.http_status() < 500 => "refused",
+            Err(_) => "failed",
         };
-        self.events.add(1, &[KeyValue::new("result", result)]);
-        accepted
+        let result = KeyValue::new("result", result);
+        self.duration
+            .record(duration.as_secs_f64(), std::slice::from_ref(&result));
+        match accepted {
+            Ok(_) => self.events.add(1, &[result]),
+            Err(problem) => {
+                let reason = KeyValue::new("reason", problem.reason.code());
+                self.events.add(1, &[result, reason]);
+            }
+        }
     }
 
     async fn try_accept(
@@ -113,6 +132,7 @@ impl Acceptor {
         request: PublishEventRequest,
     ) -> Result<PublishEventResponse, Problem> {
         let identity = self.authenticate(caller).await?;
+        let origin = Origin::of(&caller.trace, &request.traceparent);
         let event = parse(request, &identity)?;
         self.check_registered(&event.event_type).await?;
         let at = now();
@@ -120,7 +140,7 @@ impl Acceptor {
         let key = event.key().unwrap_or(id.uuid());
         let new = Named { id, key, at };
         let everyone = Audience::default();
-        let (id, duplicate) = self.store(new, &event, caller, everyone).await?;
+        let (id, duplicate) = self.store(new, &event, &origin, everyone).await?;
         Ok(PublishEventResponse {
             id: id.to_string(),
             duplicate,
@@ -140,7 +160,9 @@ impl Acceptor {
             ..Audience::default()
         };
         let new = Named::by(EventId::new());
-        let (id, _) = self.store(new, &event, caller, audience).await?;
+        let (id, _) = self
+            .store(new, &event, &Origin::of(&caller.trace, ""), audience)
+            .await?;
         Ok(id)
     }
 
@@ -159,7 +181,8 @@ impl Acceptor {
             excluded: Some(about),
             ..Audience::default()
         };
-        match self.store(Named::by(id), &event, caller, audience).await {
+        let origin = Origin::of(&caller.trace, "");
+        match self.store(Named::by(id), &event, &origin, audience).await {
             Ok(_) => Ok(id),
             // Raised again in other words: the first ones hold.
             Err(problem) if problem.reason == Reason::IdempotencyConflict => Ok(id),
@@ -171,7 +194,7 @@ impl Acceptor {
         &self,
         named: Named,
         event: &NewEvent,
-        caller: &Caller,
+        origin: &Origin,
         audience: Audience,
     ) -> Result<(EventId, bool), Problem> {
         let Named { id, key, at } = named;
@@ -183,18 +206,18 @@ impl Acceptor {
             tags: event.tags.clone(),
             live_mode: event.live_mode,
             accepted_at: at,
-            trace: match &caller.trace {
-                Some(parent) => parent.child(rand::random()),
-                None => TraceContext::root(rand::random()),
-            },
+            trace: origin.enter(),
             target: audience.target,
             excluded: audience.excluded,
         };
-        let published = self
+        let begun = SystemTime::now();
+        let fingerprint = event.fingerprint();
+        let publish = self
             .deps
             .broker
-            .publish_event(&accepted, key, &event.fingerprint(), BUDGET)
-            .await;
+            .publish_event(&accepted, key, &fingerprint, BUDGET);
+        let published = publish.await;
+        origin.sent(&accepted, begun, published.as_ref().err());
         match published.map_err(|error| unavailable(&error))? {
             Publication::New => Ok((id, false)),
             Publication::Duplicate(first) => Ok((first, true)),

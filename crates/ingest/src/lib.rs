@@ -3,6 +3,7 @@
 
 mod accept;
 mod batch;
+mod origin;
 mod own_events;
 mod service;
 

@@ -11,6 +11,7 @@ use proto::v1::{
     PublishError, PublishEventRequest, PublishEventResponse, PublishEventsRequest,
     PublishEventsResponse, StreamEventsRequest, StreamEventsResponse,
 };
+use telemetry::trace::{self, attribute};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
@@ -45,7 +46,13 @@ impl IngestService for Service {
         request: Request<PublishEventRequest>,
     ) -> Result<Response<PublishEventResponse>, Status> {
         let caller = Caller::new(request.metadata());
-        let accepted = self.acceptor.accept(&caller, request.into_inner()).await;
+        let request = request.into_inner();
+        let account = request.account.clone();
+        let accepted = self.acceptor.accept(&caller, request).await;
+        if let Ok(accepted) = &accepted {
+            trace::note(attribute::ACCOUNT, || account);
+            trace::note(attribute::EVENT, || accepted.id.clone());
+        }
         accepted
             .map(Response::new)
             .map_err(|problem| from_problem(&problem))

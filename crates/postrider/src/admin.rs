@@ -1,8 +1,8 @@
-//! The admin address: liveness, readiness, metrics.
+//! The admin address: liveness, readiness, metrics, the log's level.
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -10,7 +10,11 @@ use axum::{Json, Router};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::logs::Logs;
 use crate::metrics::Metrics;
+
+/// What a new log level may have.
+const MAX_DIRECTIVES_BYTES: usize = 4_096;
 
 /// What each part of the process waits for; nothing if it is ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -24,15 +28,26 @@ pub(crate) struct Readiness {
 struct Admin {
     readiness: watch::Receiver<Readiness>,
     metrics: Metrics,
+    logs: Logs,
 }
 
 /// The routes of the admin address.
-pub(crate) fn router(readiness: watch::Receiver<Readiness>, metrics: Metrics) -> Router {
+pub(crate) fn router(
+    readiness: watch::Receiver<Readiness>,
+    metrics: Metrics,
+    logs: Logs,
+) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
-        .with_state(Admin { readiness, metrics })
+        .route("/log-level", get(log_level).put(set_log_level))
+        .layer(DefaultBodyLimit::max(MAX_DIRECTIVES_BYTES))
+        .with_state(Admin {
+            readiness,
+            metrics,
+            logs,
+        })
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
@@ -43,6 +58,20 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(readiness)).into_response()
+}
+
+/// The directives that hold now, as text.
+async fn log_level(State(admin): State<Admin>) -> String {
+    format!("{}\n", admin.logs.directives())
+}
+
+/// Takes a level, or directives such as `info,dispatcher=debug`, until the
+/// process ends or they are changed again.
+async fn set_log_level(State(admin): State<Admin>, directives: String) -> Response {
+    match admin.logs.set(directives.trim()) {
+        Ok(()) => log_level(State(admin)).await.into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
 }
 
 async fn page(State(admin): State<Admin>) -> Response {
@@ -70,6 +99,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::otlp::resource;
 
     async fn get(router: &Router, path: &str) -> (StatusCode, String) {
         let request = Request::get(path).body(Body::empty()).unwrap();
@@ -82,7 +112,11 @@ mod tests {
     #[tokio::test]
     async fn readyz_names_what_is_waited_for() {
         let (told, readiness) = watch::channel(Readiness::default());
-        let router = router(readiness, Metrics::start("test").unwrap());
+        let router = router(
+            readiness,
+            Metrics::start(resource("test")).unwrap(),
+            Logs::detached(),
+        );
         let waits_for =
             BTreeMap::from([("ingest".to_owned(), "jetstream is not connected".to_owned())]);
         told.send_replace(Readiness {
@@ -107,7 +141,11 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_prometheus_text() {
         let (_told, readiness) = watch::channel(Readiness::default());
-        let router = router(readiness, Metrics::start("test").unwrap());
+        let router = router(
+            readiness,
+            Metrics::start(resource("test")).unwrap(),
+            Logs::detached(),
+        );
         let (status, body) = get(&router, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
         assert!(body.contains("service_name=\"postrider-test\""), "{body}");

@@ -20,6 +20,7 @@ use domain::breaker;
 use domain::egress::Policy;
 use domain::retry::Schedule;
 use secrecy::SecretString;
+use telemetry::trace::AttemptsInTrace;
 
 pub(crate) use check::{Warning, warnings};
 pub(crate) use setting::Setting;
@@ -117,6 +118,7 @@ pub(crate) struct Config {
     pub(crate) shutdown_grace: Duration,
     pub(crate) data_dir: PathBuf,
     pub(crate) dev: bool,
+    pub(crate) trace_attempts: AttemptsInTrace,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -180,6 +182,7 @@ impl Config {
             )?,
             data_dir: value::required(values, Setting::DataDir)?.into(),
             dev,
+            trace_attempts: value::trace_attempts(values)?,
             log: value::log(values)?,
             log_format: value::log_format(values, dev)?,
         };

@@ -5,7 +5,8 @@
 //! - [`wire`]: the roles' parts put together
 //! - [`database`]: opened and migrated
 //! - [`nats`], [`data_dir`]: what standalone brings along
-//! - [`admin`], [`logs`], [`metrics`], [`shutdown`]: for operators
+//! - [`admin`], [`logs`], [`metrics`], [`traces`], [`otlp`], [`shutdown`]: for
+//!   operators
 //! - [`client`], [`commands`], [`demo`]: the other subcommands
 
 mod admin;
@@ -19,9 +20,11 @@ mod demo;
 mod logs;
 mod metrics;
 mod nats;
+mod otlp;
 mod roles;
 mod serve;
 mod shutdown;
+mod traces;
 mod wire;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use crate::commands::Loaded;
 use crate::config::{self, Config, Origin, Setting, Values};
 use crate::data_dir::DataDir;
-use crate::logs;
+use crate::logs::Logs;
 use crate::nats::{self, Supervisor};
 use crate::roles::Role;
 use crate::shutdown::Signals;
@@ -26,7 +26,7 @@ use crate::wire::{self, Addresses};
 /// A [`config::Error`] if it cannot run as configured; any other when a part
 /// has failed for good.
 pub(crate) async fn role(role: Role, loaded: Loaded) -> Result<()> {
-    logs::start(&loaded.config);
+    let logs = Logs::start(&loaded.config);
     let roles = match role {
         Role::Ingest => &[Role::Ingest],
         Role::Fanout => &[Role::Fanout],
@@ -42,6 +42,7 @@ pub(crate) async fn role(role: Role, loaded: Loaded) -> Result<()> {
             roles,
             config: &loaded.config,
             is_alone: false,
+            logs: &logs,
         };
         wire::run(process, doors, shutdown, None).await
     })
@@ -58,7 +59,7 @@ pub(crate) async fn standalone(
     loaded: Loaded,
     ready: Option<oneshot::Sender<Addresses>>,
 ) -> Result<()> {
-    logs::start(&loaded.config);
+    let logs = Logs::start(&loaded.config);
     announce("standalone", &loaded, Role::ALL, true);
     until_signalled(async |shutdown| {
         let Loaded {
@@ -80,6 +81,7 @@ pub(crate) async fn standalone(
                     roles: Role::ALL,
                     config: &config,
                     is_alone: true,
+                    logs: &logs,
                 };
                 wire::run(process, doors, shutdown, ready).await
             }

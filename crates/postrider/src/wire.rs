@@ -5,6 +5,7 @@
 //! - [`parts`]: a role and what it needs, for each role
 //! - [`servers`]: gRPC, HTTP, admin
 //! - [`gate`]: their answer until the streams are there
+//! - [`requests`]: the spans and durations of what they answer
 //! - [`readiness`]: what each part waits for
 
 pub(crate) mod doors;
@@ -12,6 +13,7 @@ mod foundation;
 mod gate;
 mod parts;
 mod readiness;
+mod requests;
 mod servers;
 mod unread;
 
@@ -35,7 +37,8 @@ use servers::Servers;
 
 use crate::admin;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::logs::Logs;
+use crate::otlp::Sending;
 use crate::roles::Role;
 
 /// The end of the grace period that is left for what comes after the drain.
@@ -53,6 +56,7 @@ pub(crate) struct Process<'a> {
     /// brought to this version's schema first, which `postrider migrate` does
     /// otherwise, and what a predecessor held is free at once.
     pub(crate) is_alone: bool,
+    pub(crate) logs: &'a Logs,
 }
 
 /// Runs the roles until `shutdown` is cancelled, then drains.
@@ -66,14 +70,18 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
     ready: Option<oneshot::Sender<Addresses>>,
 ) -> Result<()> {
-    let metrics = Metrics::start(process.name)?;
+    let sending = Sending::start(process.name)?;
     let (readiness, readiness_seen) = watch::channel(admin::Readiness::default());
     let addresses = doors.addresses().clone();
     let stop_admin = CancellationToken::new();
     let mut admin_server = JoinSet::new();
     admin_server.spawn(servers::serve_http(
         doors.admin,
-        admin::router(readiness_seen, metrics),
+        admin::router(
+            readiness_seen,
+            sending.metrics.clone(),
+            process.logs.clone(),
+        ),
         stop_admin.clone(),
     ));
     let foundation = Foundation::open(&process).await?;
@@ -99,6 +107,7 @@ pub(crate) async fn run(
     stop_admin.cancel();
     // A scrape under way at the very end may be cut off.
     let _ = tokio::time::timeout(ADMIN_LIMIT, admin_server.join_next()).await;
+    sending.stop().await;
     ended
 }
 

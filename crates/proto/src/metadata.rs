@@ -1,6 +1,5 @@
-//! What callers say beside the message.
+//! Who callers say they are, beside the message.
 
-use domain::TraceContext;
 use tonic::metadata::MetadataMap;
 
 /// The token of `authorization: Bearer <token>`. The scheme's case does not
@@ -16,16 +15,6 @@ pub fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// The caller's trace context, if it sent a valid one.
-#[must_use]
-pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
-    let parent = metadata.get("traceparent")?.to_str().ok()?;
-    let state = metadata
-        .get("tracestate")
-        .and_then(|value| value.to_str().ok());
-    TraceContext::parse(parent, state)
 }
 
 #[cfg(test)]

@@ -128,6 +128,8 @@ pub struct AttemptRow {
     pub delivery_state: String,
     pub tags: BTreeMap<String, String>,
     pub trace_id: String,
+    /// 16 hex digits; empty where it was recorded before these were kept.
+    pub span_id: String,
 }
 
 /// Deliveries but tests, counted.

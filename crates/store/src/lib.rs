@@ -18,7 +18,7 @@ pub use history::{
     EventFilter, EventRow, Exhausted, Expired, Expiry, Failing, Findings, Found, History, Known,
     NewReplay, Progress, Recovered, ReplayRow, ResendSource, Stats, Tracked, Unfinished,
 };
-pub use pool::Pool;
+pub use pool::{Connections, Pool};
 pub use registry::{
     EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry,
 };

@@ -95,6 +95,16 @@ pub(crate) enum Engine {
     Postgres(PgPool),
 }
 
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    /// `read` or `write` of SQLite, `all` of PostgreSQL.
+    pub name: &'static str,
+    pub idle: u64,
+    pub used: u64,
+    pub limit: u64,
+}
+
 impl Pool {
     /// Prepares connections to `sqlite://<path>` or `postgres://…`; they are
     /// made when they are needed.
@@ -140,6 +150,24 @@ impl Pool {
         Err(Error::Configuration(
             "use sqlite://<path> or postgres://<address>".to_owned(),
         ))
+    }
+
+    /// How many connections there are, for each pool of this.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connections> {
+        fn of<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> Connections {
+            let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+            Connections {
+                name,
+                idle,
+                used: open.saturating_sub(idle),
+                limit: u64::from(pool.options().get_max_connections()),
+            }
+        }
+        match &self.0 {
+            Engine::Sqlite { write, read } => vec![of("write", write), of("read", read)],
+            Engine::Postgres(pool) => vec![of("all", pool)],
+        }
     }
 
     /// Brings the tables up to this version; any number of processes may do it

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::Subject;
 use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::{self, AckKind};
 use bytes::Bytes;
-use domain::{AcceptedEvent, Delivery, Plan, Record};
+use domain::{AcceptedEvent, Delivery, Plan, Record, Timestamp};
+use opentelemetry::metrics::Counter;
 use prost::Message as _;
 use proto::{DecodeError, pipeline};
+use telemetry::metric;
 use tracing::{debug, error, warn};
 
 use super::Command;
@@ -38,13 +40,22 @@ pub(super) async fn renew(held: Arc<Held>, interval: Duration) {
 }
 
 /// The messages that are in work.
-#[derive(Default)]
 pub(super) struct Held {
     ackers: Mutex<HashMap<u64, Arc<Acker>>>,
     next: AtomicU64,
+    /// Counts those that cannot be worked on.
+    dropped: Counter<u64>,
 }
 
 impl Held {
+    pub(super) fn new() -> Self {
+        Self {
+            ackers: Mutex::default(),
+            next: AtomicU64::new(0),
+            dropped: metric::MESSAGES_DROPPED.counter_from_zero(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Acker>>> {
         // A map is whole after any panic.
         self.ackers.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,6 +68,7 @@ pub struct Message {
     subject: Subject,
     payload: Bytes,
     sequence: u64,
+    published_at: Timestamp,
     delivered: u64,
     acker: Arc<Acker>,
     held: Arc<Held>,
@@ -65,9 +77,10 @@ pub struct Message {
 
 impl Message {
     pub(super) fn new(message: jetstream::Message, held: &Arc<Held>) -> Option<Self> {
-        let (sequence, delivered) = match message.info() {
+        let (sequence, published_at, delivered) = match message.info() {
             Ok(info) => (
                 info.stream_sequence,
+                SystemTime::from(info.published).into(),
                 u64::try_from(info.delivered).unwrap_or(1),
             ),
             Err(error) => {
@@ -83,6 +96,7 @@ impl Message {
             subject: message.subject,
             payload: message.payload,
             sequence,
+            published_at,
             delivered,
             acker,
             held: Arc::clone(held),
@@ -94,6 +108,12 @@ impl Message {
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// When JetStream stored it.
+    #[must_use]
+    pub const fn published_at(&self) -> Timestamp {
+        self.published_at
     }
 
     /// The size of what it carries.
@@ -127,6 +147,7 @@ impl Message {
 
     /// Says that it can never be worked on, and why.
     pub async fn terminate(self, reason: &(dyn std::error::Error + Sync)) {
+        self.held.dropped.add(1, &[]);
         error!(error = %reason, sequence = self.sequence, "a message cannot be worked on and is dropped");
         if let Err(error) = self.acker.ack_with(AckKind::Term).await {
             warn!(%error, "cannot drop a message: it will come again");

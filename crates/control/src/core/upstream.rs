@@ -10,9 +10,10 @@ use proto::v1::ingest_service_client::IngestServiceClient;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
+use super::traced::Traced;
 use crate::{Config, Error};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -22,7 +23,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A page of events with their bodies is large.
 const MAX_ANSWER_BYTES: usize = 64 * 1_024 * 1_024;
 
-type Authorised = InterceptedService<Channel, Bearer>;
+type Authorised = InterceptedService<Traced, Bearer>;
 pub(crate) type HistoryClient = HistoryServiceClient<Authorised>;
 pub(crate) type IngestClient = IngestServiceClient<Authorised>;
 pub(super) type OwnEventClient = OwnEventServiceClient<Authorised>;
@@ -66,12 +67,13 @@ impl Upstream {
     }
 }
 
-fn channel(url: &str, name: &'static str) -> Result<Channel, Error> {
+fn channel(url: &str, name: &'static str) -> Result<Traced, Error> {
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| Error::Url { name })?;
-    Ok(endpoint
+    let channel = endpoint
         .connect_timeout(CONNECT)
         .timeout(CALL)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_while_idle(true)
-        .connect_lazy())
+        .connect_lazy();
+    Ok(Traced(channel))
 }

@@ -108,6 +108,10 @@ pub(super) struct PublishEvent {
     /// False marks a sample.
     #[schema(default = true, nullable = false)]
     live_mode: Option<bool>,
+    /// The event's own W3C context, where it is not the call's: for events of a
+    /// batch that come of different traces. What is not valid is ignored.
+    #[schema(nullable = false)]
+    traceparent: Option<String>,
 }
 
 /// Events to be published.

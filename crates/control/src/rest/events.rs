@@ -13,8 +13,7 @@ use proto::v1::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tonic::Request;
-use tonic::metadata::AsciiMetadataValue;
+use telemetry::trace::{self, attribute};
 use utoipa::ToSchema;
 
 use super::bodies::{EventQuery, PublishEvent, PublishEvents, ResendEvent, SpanQuery};
@@ -66,7 +65,7 @@ pub(super) async fn publish(
     scope.identity.authorise(&scope.account, Need::Publish)?;
     let mut request = event(&scope.account, Fields::parse(&body)?)?;
     take_idempotency_key(&mut request, &headers)?;
-    let published = send(&control, request, &headers).await?;
+    let published = send(&control, request).await?;
     Ok((StatusCode::ACCEPTED, Json(published)))
 }
 
@@ -80,7 +79,6 @@ pub(super) async fn publish(
 pub(super) async fn publish_batch(
     State(control): State<Control>,
     scope: Scope,
-    headers: HeaderMap,
     Body(body): Body<MAX_BATCH_BYTES>,
 ) -> Answer<Json<PublishedBatch>> {
     scope.identity.authorise(&scope.account, Need::Publish)?;
@@ -104,7 +102,7 @@ pub(super) async fn publish_batch(
             Err(problem) => refused.push(Some(problem)),
         }
     }
-    let mut sent = send_batch(&control, accepted, &headers).await.into_iter();
+    let mut sent = send_batch(&control, accepted).await.into_iter();
     let results = refused.into_iter().map(|refused| {
         let result = refused.map_or_else(|| sent.next().unwrap_or_else(no_answer), Err);
         match result {
@@ -122,13 +120,12 @@ pub(super) async fn publish_batch(
 async fn send_batch(
     control: &Control,
     events: Vec<PublishEventRequest>,
-    headers: &HeaderMap,
 ) -> Vec<Result<Published, Problem>> {
     let count = events.len();
     if count == 0 {
         return Vec::new();
     }
-    let request = traced(PublishEventsRequest { events }, headers);
+    let request = PublishEventsRequest { events };
     match control.ingest().publish_events(request).await {
         Ok(answer) => {
             let results = answer.into_inner().results.into_iter();
@@ -175,6 +172,9 @@ fn event(account: &AccountId, mut fields: Fields) -> Result<PublishEventRequest,
             .optional("tags", "an object of texts")?
             .unwrap_or_default(),
         live_mode: fields.optional("live_mode", "true or false")?,
+        traceparent: fields
+            .optional("traceparent", "a text")?
+            .unwrap_or_default(),
     };
     fields.finish()?;
     Ok(request)
@@ -206,31 +206,15 @@ fn take_idempotency_key(
     Ok(())
 }
 
-async fn send(
-    control: &Control,
-    event: PublishEventRequest,
-    headers: &HeaderMap,
-) -> Result<Published, Problem> {
-    let request = traced(event, headers);
-    let published = control.ingest().publish_event(request).await;
+async fn send(control: &Control, event: PublishEventRequest) -> Result<Published, Problem> {
+    let published = control.ingest().publish_event(event).await;
     let published = published.map_err(|status| to_problem(&status, Reason::IngestUnavailable))?;
     let published = published.into_inner();
+    trace::note(attribute::EVENT, || published.id.clone());
     Ok(Published {
         id: published.id,
         duplicate: published.duplicate,
     })
-}
-
-/// A call in the trace of the one that led to it.
-fn traced<T>(message: T, headers: &HeaderMap) -> Request<T> {
-    let mut request = Request::new(message);
-    for name in ["traceparent", "tracestate"] {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(value) = value.and_then(|value| AsciiMetadataValue::try_from(value).ok()) {
-            request.metadata_mut().insert(name, value);
-        }
-    }
-    request
 }
 
 /// Lists the events

@@ -10,6 +10,7 @@ use domain::key::Identity;
 use domain::{AccountId, Problem, Reason, Timestamp};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use proto::v1::Tag;
+use telemetry::trace::{self, attribute};
 use url::form_urlencoded;
 
 use super::problem::Refusal;
@@ -63,6 +64,7 @@ impl FromRequestParts<Control> for Scope {
                 .map_or("", |(_, value)| value)
         };
         let account = AccountId::parse(param("account"))?;
+        trace::note(attribute::ACCOUNT, || account.to_string());
         Ok(Self {
             identity,
             account,

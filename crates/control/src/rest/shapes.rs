@@ -140,6 +140,8 @@ pub(super) struct AttemptDetail {
     /// `pending`, `succeeded`, `failed` or `cancelled`.
     delivery_state: String,
     trace_id: String,
+    /// Of the POST, as its `traceparent` named it.
+    span_id: String,
 }
 
 impl From<v1::AttemptDetail> for AttemptDetail {
@@ -173,6 +175,7 @@ impl From<v1::AttemptDetail> for AttemptDetail {
             next_attempt_at: instant(detail.next_attempt_at),
             delivery_state: detail.delivery_state,
             trace_id: detail.trace_id,
+            span_id: detail.span_id,
         }
     }
 }

@@ -45,7 +45,7 @@ impl Work {
 
     pub(super) async fn conclude(mut self, deliver: &Deliver, step: Step) {
         let Some(item) = &self.item else { return };
-        match deliver.conclude(&item.delivery, step).await {
+        match deliver.conclude(item, step).await {
             Ok(settlement) => {
                 if let Some(item) = self.item.take() {
                     self.handle.tell(News::Settled(item, settlement));

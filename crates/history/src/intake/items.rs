@@ -1,7 +1,7 @@
 //! What the messages of a batch hold.
 
 use broker::{Input, Message};
-use domain::{AcceptedEvent, Plan, Record};
+use domain::{AcceptedEvent, Outcome, Plan, Record, TraceContext};
 use proto::DecodeError;
 use store::Batch;
 
@@ -34,6 +34,18 @@ impl Items {
             plans: &self.plans,
             records: &self.records,
         }
+    }
+
+    /// The contexts of the events, and of the attempts that were made.
+    pub(super) fn traces(&self) -> impl Iterator<Item = &TraceContext> {
+        let attempts = self
+            .records
+            .iter()
+            .filter_map(|record| match &record.outcome {
+                Outcome::Attempt(attempt) => Some(&attempt.trace),
+                Outcome::Ended { .. } | Outcome::Deferred { .. } => None,
+            });
+        self.events.iter().map(|event| &event.trace).chain(attempts)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use domain::replay::allowance;
 use domain::{
     AccountId, Cause, Content, DeliveryEvent, DeliveryId, DeliveryState, Endpoint, EndpointId,
-    EventId, EventType, ReplayId, ReplayState, ReplayStatus, Timestamp, TraceContext,
+    EventId, EventType, ReplayId, ReplayState, ReplayStatus, Timestamp,
 };
 use store::{Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
+use telemetry::trace;
 use uuid::Uuid;
 
 use super::now;
@@ -168,7 +169,7 @@ impl Step<'_> {
             event_type: EventType::parse(&candidate.event_type).ok()?,
             accepted_at: Timestamp::from_unix_millis(candidate.accepted_at),
             content: Content::Inline(Bytes::from(body.clone())),
-            trace: TraceContext::root(rand::random()),
+            trace: trace::entered(None),
         })
     }
 }

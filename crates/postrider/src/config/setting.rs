@@ -74,6 +74,7 @@ settings! {
     ShutdownGrace "shutdown_grace" Plain Some("25s"), "how long a process may take to end after SIGTERM";
     DataDir "data_dir" Plain Some("./data"), "where standalone keeps everything";
     Dev "dev" Plain Some("false"), "allow http:// and loopback targets, log for people";
+    TraceAttempts "trace_attempts" Plain Some("first-attempt"), "which attempts belong to their event's trace: first-attempt, always or never; the others have linked traces";
     Log "log" Plain Some("info"), "what is logged: a level, or directives such as info,dispatcher=debug";
     LogFormat "log_format" Plain None, "json or text; json unless dev is on";
 }

@@ -11,6 +11,7 @@ use domain::egress::Policy;
 use domain::retry::{Schedule, parse_duration};
 use domain::vault::MasterKey;
 use secrecy::SecretString;
+use telemetry::trace::AttemptsInTrace;
 
 use super::Error;
 use super::setting::Setting;
@@ -283,6 +284,12 @@ pub(super) fn egress(values: &Values, dev: bool) -> Result<Policy, Error> {
         allow_http: dev || boolean(values, Setting::EgressAllowHttp)?,
         allow_loopback: dev,
     })
+}
+
+pub(super) fn trace_attempts(values: &Values) -> Result<AttemptsInTrace, Error> {
+    let setting = Setting::TraceAttempts;
+    let parsed = required(values, setting)?.parse();
+    parsed.map_err(|message: String| invalid(values, setting, message))
 }
 
 pub(super) fn log(values: &Values) -> Result<String, Error> {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use broker::{Broker, EndpointDirectory, EventTypeDirectory, KeyDirectory};
 use domain::vault::MasterKey;
+use opentelemetry::KeyValue;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
+use telemetry::metric;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -74,6 +76,7 @@ impl Foundation {
             true => Some(master_key(config)?),
             false => None,
         };
+        observe(&broker, pool.as_ref());
         Ok(Self {
             endpoints: EndpointDirectory::new(),
             keys: KeyDirectory::new(),
@@ -162,6 +165,34 @@ impl Foundation {
             warn!("nats-server does not take what is left to send");
         }
     }
+}
+
+/// Lets the metrics look at what is outside.
+fn observe(broker: &Broker, pool: Option<&store::Pool>) {
+    let look = broker.clone();
+    metric::NATS_CONNECTED.observe(move |tell| tell(u64::from(look.is_connected()), &[]));
+    let look = broker.clone();
+    metric::NATS_CONNECTIONS.observe(move |tell| tell(look.connections_made(), &[]));
+    let Some(pool) = pool else { return };
+    let look = pool.clone();
+    metric::DATABASE_CONNECTIONS.observe(move |tell| {
+        for pool in look.connections() {
+            let labels = |state| {
+                [
+                    KeyValue::new("pool", pool.name),
+                    KeyValue::new("state", state),
+                ]
+            };
+            tell(pool.idle, &labels("idle"));
+            tell(pool.used, &labels("used"));
+        }
+    });
+    let look = pool.clone();
+    metric::DATABASE_CONNECTIONS_LIMIT.observe(move |tell| {
+        for pool in look.connections() {
+            tell(pool.limit, &[KeyValue::new("pool", pool.name)]);
+        }
+    });
 }
 
 fn needed(value: &Option<SecretString>, setting: Setting) -> Result<&SecretString, config::Error> {

@@ -216,6 +216,7 @@ fn dispatcher(process: &Process<'_>, foundation: &Foundation) -> Result<Part> {
         breaker: config.breaker,
         lease_duration: config.lease_duration,
         is_alone: process.is_alone,
+        attempts_in_trace: config.trace_attempts,
     };
     Ok(part!(
         Role::Dispatcher,

@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use futures::future::join_all;
+use opentelemetry::metrics::Gauge;
+use telemetry::metric;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +57,7 @@ pub(super) struct Watcher {
     addresses: Addresses,
     /// Hears of the first time that all are ready.
     ready: Option<oneshot::Sender<Addresses>>,
+    gauge: Gauge<u64>,
 }
 
 impl Watcher {
@@ -78,6 +81,7 @@ impl Watcher {
                 health,
                 addresses,
                 ready,
+                gauge: metric::READY.gauge(),
             },
             Stage(stage),
         )
@@ -127,6 +131,7 @@ impl Watcher {
     }
 
     async fn tell(&self, now: Readiness) {
+        self.gauge.record(u64::from(now.ready), &[]);
         let before = self.readiness.borrow().clone();
         if before == now {
             return;

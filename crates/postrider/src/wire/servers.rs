@@ -16,6 +16,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{debug, warn};
 
 use super::gate::Gate;
+use super::requests;
 use super::unread::explained;
 use crate::roles::Role;
 
@@ -71,11 +72,12 @@ impl Servers {
         if let Some((listener, routes)) = grpc {
             let routes = with_common_services(routes, roles, health.clone())?;
             let routes = gate.clone().before_grpc(explained(routes));
+            let routes = requests::around_grpc(routes);
             let stop = servers.grpc.stop.clone();
             servers.grpc.task.spawn(serve_grpc(listener, routes, stop));
         }
         if let Some((listener, router)) = http {
-            let router = gate.clone().before_http(router);
+            let router = requests::around_http(gate.clone().before_http(router));
             let stop = servers.http.stop.clone();
             servers.http.task.spawn(serve_http(listener, router, stop));
         }

@@ -56,6 +56,7 @@ struct DetailColumns {
     response_truncated: bool,
     failure_message: String,
     trace_id: String,
+    span_id: String,
 }
 
 /// What a delivery's latest attempt is shown with.
@@ -135,6 +136,7 @@ impl History {
             delivery_state: delivery.map_or_else(|| "pending".to_owned(), |row| row.state),
             tags: tags.as_deref().map(texts).unwrap_or_default(),
             trace_id: detail.trace_id,
+            span_id: detail.span_id,
             summary,
         }))
     }
@@ -158,7 +160,7 @@ impl History {
                     .await?;
                 let text = format!(
                     "SELECT url, request_headers, response_headers, response_body, \
-                     response_truncated, failure_message, trace_id FROM attempts {OF}"
+                     response_truncated, failure_message, trace_id, span_id FROM attempts {OF}"
                 );
                 let detail: Option<DetailColumns> = sqlx::query_as(sqlx::AssertSqlSafe(text))
                     .bind(id.uuid())

@@ -54,7 +54,7 @@ static ATTEMPTS: Insert = Insert::new(
     "attempts (id, delivery_id, event_id, endpoint_id, account, event_type, number, succeeded, \
      response_status, failure_class, failure_message, started_at, duration_ms, url, \
      request_headers, response_headers, response_body, response_truncated, next_attempt_at, \
-     trace_id)",
+     trace_id, span_id)",
     "ON CONFLICT DO NOTHING",
 );
 
@@ -201,7 +201,8 @@ pub(super) async fn attempts<C: Bulk>(
         .bytes(each().map(|attempt| &attempt.response_body[..]))
         .flags(each().map(|attempt| attempt.response_truncated))
         .optional_numbers(each().map(|attempt| attempt.next_attempt_at.map(Timestamp::unix_millis)))
-        .texts(each().map(|attempt| attempt.trace.trace_id_hex()));
+        .texts(each().map(|attempt| attempt.trace.trace_id_hex()))
+        .texts(each().map(|attempt| attempt.trace.span_id_hex()));
     connection.put(&ATTEMPTS, rows).await
 }
 
