@@ -69,7 +69,7 @@ build-tools:
 
 .PHONY: test-tools
 test-tools: build-tools
-	@scripts/packages node nodejs npm npm chromium chromium '/usr/lib/postgresql/*/bin/initdb' postgresql
+	@scripts/packages node nodejs npm npm chromium chromium '/usr/lib/postgresql/*/bin/initdb' postgresql promtool prometheus
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund

@@ -8,6 +8,7 @@ mod latency;
 mod paced;
 mod retries;
 mod start;
+mod telemetry;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -73,6 +74,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "retries",
         about: "200,000 retries due in one minute",
         run: |options| Box::pin(retries::run(options)),
+    },
+    Scenario {
+        name: "telemetry-cost",
+        about: "CPU with telemetry at 10 % sampling beside CPU without, ten pairs",
+        run: |options| Box::pin(telemetry::run(options)),
     },
     Scenario {
         name: "start-100k",

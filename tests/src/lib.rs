@@ -7,10 +7,12 @@
 //! - [`receiver`]: a customer's endpoint
 //! - [`hostile`]: endpoints that do what they can to their sender
 //! - [`api`]: REST and gRPC clients
+//! - [`collector`]: an OTLP receiver
 //! - [`suite`]: running scenarios against a shared deployment
 //! - [`wait`]: waiting for something to become true
 
 pub mod api;
+pub mod collector;
 pub mod deployment;
 pub mod hostile;
 pub mod nats;
