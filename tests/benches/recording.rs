@@ -2,7 +2,8 @@
 //!
 //! Synthetic events with their plans and outcomes go into SQLite and
 //! PostgreSQL as history would write them. Printed per delivery: wall time, and
-//! CPU time of this process and of the database's.
+//! CPU time of this process and of the database's; and per event the disk that
+//! the database's files have grown by, its write-ahead log left out.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ async fn run() -> Result<()> {
     let dir = TempDir::new()?;
     let mut postgres = Postgres::new(dir.path())?;
     postgres.start().await?;
-    println!("per delivery            fan-out  batch   wall us  client us  server us");
+    println!("per delivery            fan-out  batch   wall us  client us  server us  B/event");
     for (fan_out, batch) in [(1, 1), (1, 16), (1, 500), (10, 500)] {
         let path = dir.path().join(format!("{fan_out}-{batch}.db"));
         let sqlite = format!("sqlite://{}", path.display());
@@ -52,11 +53,40 @@ async fn run() -> Result<()> {
         ] {
             let history = History::new(Pool::open(&url).await?);
             history.pool().migrate().await?;
+            let files = match server {
+                None => path.clone(),
+                Some(_) => dir.path().join("postgres/base"),
+            };
+            let before = bytes(&files)?;
             let [wall, client, server] = measure(&history, fan_out, batch, server).await?;
-            println!("{name:<24}{fan_out:>7}{batch:>7}{wall:>10.1}{client:>11.1}{server:>11.1}");
+            let events = deliveries(fan_out, batch) / fan_out;
+            drop(history);
+            let disk = bytes(&files)?.saturating_sub(before) / events as u64;
+            println!(
+                "{name:<24}{fan_out:>7}{batch:>7}{wall:>10.1}{client:>11.1}{server:>11.1}{disk:>9}"
+            );
         }
     }
     Ok(())
+}
+
+/// Small batches cost a commit each: fewer of them tell enough.
+fn deliveries(fan_out: usize, batch: usize) -> usize {
+    DELIVERIES.min(batch * 2_000).max(fan_out)
+}
+
+/// The size of a file, or of all in a folder.
+fn bytes(path: &Path) -> Result<u64> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let mut sum = 0;
+    for entry in std::fs::read_dir(path)? {
+        // One may be removed meanwhile.
+        sum += bytes(&entry?.path()).unwrap_or(0);
+    }
+    Ok(sum)
 }
 
 /// Microseconds per delivery: wall, this process, the database's processes.
@@ -67,8 +97,7 @@ async fn measure(
     server: Option<u32>,
 ) -> Result<[f64; 3]> {
     let endpoints: Vec<EndpointId> = (0..ENDPOINTS).map(|_| EndpointId::new()).collect();
-    // Small batches cost a commit each: fewer of them tell enough.
-    let deliveries = DELIVERIES.min(batch * 2_000).max(fan_out);
+    let deliveries = deliveries(fan_out, batch);
     let stories = stories(&endpoints, deliveries, fan_out, batch)?;
     let own = std::process::id();
     let before = (cpu_of(own)?, cpu_of_tree(server)?);

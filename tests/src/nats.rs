@@ -1,5 +1,7 @@
 //! A nats-server of the test's own.
 
+pub mod raw;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -64,7 +64,13 @@ impl Postgres {
     /// The address clients connect to.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postrider@127.0.0.1:{}/postgres", self.port)
+        self.url_of("postgres")
+    }
+
+    /// The same for another database than the first.
+    #[must_use]
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://postrider@127.0.0.1:{}/{database}", self.port)
     }
 
     /// The process id of its first process.
@@ -100,6 +106,39 @@ impl Postgres {
             Ok(())
         })
         .await
+    }
+
+    /// All that its tables hold, as text.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn dump(&self) -> Result<String> {
+        let mut command = self.command("pg_dump");
+        let output = command.args(["--data-only", &self.url()]).output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "pg_dump: {error}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Carries out statements that are none of Postrider's.
+    ///
+    /// # Errors
+    ///
+    /// When they fail.
+    pub fn execute(&self, database: &str, statements: &str) -> Result<()> {
+        let mut command = self.command("psql");
+        command.args([
+            &self.url_of(database),
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statements,
+        ]);
+        let output = command.output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "psql: {error}");
+        Ok(())
     }
 
     /// Stops the server at once, as a crash would (SIGQUIT).

@@ -49,7 +49,7 @@ impl Input {
     const ACK_WAIT: Duration = Duration::from_secs(5);
     const RENEWAL: Duration = Duration::from_millis(1_500);
 
-    const fn stream(self) -> &'static str {
+    pub(crate) const fn stream(self) -> &'static str {
         match self {
             Self::Events | Self::EventsForHistory => EVENTS,
             Self::Plans => PLANS,
@@ -58,7 +58,7 @@ impl Input {
         }
     }
 
-    const fn durable(self) -> &'static str {
+    pub(crate) const fn durable(self) -> &'static str {
         match self {
             Self::Events => "fanout",
             Self::EventsForHistory | Self::Plans | Self::Records => "history",

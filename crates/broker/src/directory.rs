@@ -2,6 +2,7 @@
 //! line works without the database.
 
 mod endpoints;
+mod erasures;
 mod event_types;
 mod keys;
 mod write;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use endpoints::{Change, EndpointDirectory};
+pub use erasures::ErasureDirectory;
 pub use event_types::EventTypeDirectory;
 pub use keys::KeyDirectory;
 pub use write::{Key, Value};
@@ -35,11 +37,13 @@ pub enum Bucket {
     Keys,
     /// `<name>`
     EventTypes,
+    /// `<uuid>` of an [`domain::ErasureMark`]; kept as long as EVENTS.
+    Erased,
 }
 
 impl Bucket {
     /// Every bucket.
-    pub const ALL: [Self; 3] = [Self::Endpoints, Self::Keys, Self::EventTypes];
+    pub const ALL: [Self; 4] = [Self::Endpoints, Self::Keys, Self::EventTypes, Self::Erased];
 
     /// Its name.
     #[must_use]
@@ -48,6 +52,15 @@ impl Bucket {
             Self::Endpoints => "endpoints",
             Self::Keys => "keys",
             Self::EventTypes => "event_types",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// How long entries stay; `None`: until they are deleted.
+    pub(crate) const fn max_age(self) -> Option<Duration> {
+        match self {
+            Self::Endpoints | Self::Keys | Self::EventTypes => None,
+            Self::Erased => Some(domain::event::RETENTION),
         }
     }
 

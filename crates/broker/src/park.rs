@@ -1,26 +1,17 @@
 //! PARKED: deliveries that an endpoint cannot take now, in its own order.
 
+use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use domain::{Delivery, EndpointId, Partition};
-use futures::StreamExt as _;
 use prost::Message as _;
 use proto::{DecodeError, pipeline};
-use tokio::time::timeout;
 use tracing::error;
 use uuid::Uuid;
 
-use crate::connection::CALL_TIMEOUT;
+use crate::direct::{Place, Raw};
 use crate::topology::{PARKED, park_subject, parked_of_partition};
 use crate::{Broker, Error};
-
-/// A read ends with the message that takes it past this.
-const READ_BYTES: usize = 1_024 * 1_024;
-/// The place of a message in the stream.
-const SEQUENCE: &str = "Nats-Sequence";
-/// The place of the one before it in the same answer, 0 before the first.
-const LAST_SEQUENCE: &str = "Nats-Last-Sequence";
 
 /// Deliveries that were parked together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +55,10 @@ impl Broker {
         after: u64,
         max: usize,
     ) -> Result<Vec<Parked>, Error> {
-        if max == 0 {
-            return Ok(Vec::new());
-        }
-        let read = self.read_parked(self.parked_subject(endpoint), after, max);
-        timeout(CALL_TIMEOUT, read)
-            .await
-            .map_err(|_| Error::unavailable("no answer in time"))?
+        let subject = self.parked_subject(endpoint);
+        let found = self.read_direct(PARKED, &subject, Place::After(after), max);
+        let decode = |raw: Raw| decode(raw.sequence, raw.payload);
+        Ok(found.await?.into_iter().map(decode).collect())
     }
 
     /// Removes what is parked for an endpoint, up to the sequence `through`.
@@ -118,70 +106,6 @@ impl Broker {
     fn parked_subject(&self, endpoint: EndpointId) -> String {
         park_subject(self.partitions().of(endpoint), endpoint)
     }
-
-    /// A batched direct get (ADR-31); the client library asks for one message
-    /// at a time only.
-    async fn read_parked(
-        &self,
-        subject: String,
-        after: u64,
-        max: usize,
-    ) -> Result<Vec<Parked>, Error> {
-        let first = after + 1;
-        let request = format!(
-            r#"{{"seq":{first},"next_by_subj":"{subject}","batch":{max},"max_bytes":{READ_BYTES}}}"#
-        );
-        let inbox = self.client.new_inbox();
-        let mut replies = self
-            .client
-            .subscribe(inbox.clone())
-            .await
-            .map_err(Error::unavailable)?;
-        self.client
-            .publish_with_reply(
-                format!("$JS.API.DIRECT.GET.{PARKED}"),
-                inbox,
-                request.into(),
-            )
-            .await
-            .map_err(Error::unavailable)?;
-        let mut found: Vec<Parked> = Vec::new();
-        while let Some(reply) = replies.next().await {
-            let headers = reply.headers.as_ref();
-            let last = found.last().map_or(0, |parked| parked.sequence);
-            match reply.status {
-                None | Some(StatusCode::OK) => {
-                    check_order(headers, last)?;
-                    let sequence = number(headers, SEQUENCE)
-                        .ok_or_else(|| Error::unavailable("a parked message has no place"))?;
-                    found.push(decode(sequence, reply.payload));
-                }
-                // The end of the answer.
-                Some(status) if status.as_u16() == 204 => {
-                    check_order(headers, last)?;
-                    return Ok(found);
-                }
-                Some(StatusCode::NOT_FOUND) => return Ok(found),
-                Some(status) => {
-                    let description = reply.description.unwrap_or_default();
-                    return Err(Error::Unavailable(format!("{status} {description}")));
-                }
-            }
-        }
-        Err(Error::unavailable("the answer was cut off"))
-    }
-}
-
-/// A reply that was lost on the way must not be skipped.
-fn check_order(headers: Option<&HeaderMap>, last: u64) -> Result<(), Error> {
-    match number(headers, LAST_SEQUENCE) {
-        Some(named) if named == last => Ok(()),
-        _ => Err(Error::unavailable("a part of the answer was lost")),
-    }
-}
-
-fn number(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
-    headers?.get(name)?.as_str().parse().ok()
 }
 
 fn decode(sequence: u64, payload: Bytes) -> Parked {
@@ -206,14 +130,5 @@ mod tests {
     fn what_cannot_be_read_has_no_deliveries() {
         let parked = decode(4, Bytes::from_static(b"\xff\xff"));
         assert_eq!((parked.sequence, parked.deliveries), (4, Vec::new()));
-    }
-
-    #[test]
-    fn a_gap_in_an_answer_is_noticed() {
-        let mut headers = HeaderMap::new();
-        headers.insert(LAST_SEQUENCE, "7");
-        assert!(check_order(Some(&headers), 7).is_ok());
-        assert!(check_order(Some(&headers), 5).is_err());
-        assert!(check_order(None, 0).is_err());
     }
 }

@@ -172,6 +172,7 @@ impl Broker {
             let config = kv::Config {
                 bucket: bucket.name().to_owned(),
                 history: 1,
+                max_age: bucket.max_age().unwrap_or_default(),
                 storage: StorageType::File,
                 num_replicas: settings.replicas,
                 ..kv::Config::default()

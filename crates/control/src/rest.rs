@@ -7,6 +7,7 @@ mod deliveries;
 mod document;
 mod drain;
 mod endpoints;
+mod erasures;
 mod event_types;
 mod events;
 mod fields;
@@ -16,6 +17,7 @@ mod portal_sessions;
 mod problem;
 mod replays;
 mod request;
+mod retention;
 mod shapes;
 mod tail;
 
@@ -80,6 +82,9 @@ fn table() -> OpenApiRouter<Control> {
         .routes(routes!(replays::start))
         .routes(routes!(replays::get))
         .routes(routes!(replays::cancel))
+        .routes(routes!(erasures::start))
+        .routes(routes!(erasures::get))
+        .routes(routes!(retention::get, retention::update))
         .routes(routes!(events::publish, events::list))
         .routes(routes!(events::publish_batch))
         .routes(routes!(events::get))
@@ -140,7 +145,7 @@ mod tests {
                 .is_some_and(|version| version.starts_with("3.1"))
         );
         let paths = json["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 24);
+        assert_eq!(paths.len(), 27);
         let mut ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {

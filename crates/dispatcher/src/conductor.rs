@@ -338,8 +338,10 @@ impl Conductor {
             }
             Action::Park(endpoint, items, reason, until) => {
                 self.tasks.spawn(async move {
-                    let deliveries: Vec<_> =
-                        items.iter().map(|item| item.delivery.clone()).collect();
+                    // What is erased meanwhile has ended: its message is done too.
+                    let deliveries = items.iter().map(|item| &item.delivery);
+                    let deliveries = deliveries.filter(|delivery| !deliver.is_erased(delivery));
+                    let deliveries: Vec<_> = deliveries.cloned().collect();
                     let stored = deliver.park(endpoint, &deliveries, reason).await;
                     let is_stored = stored.is_ok();
                     if let Err(error) = &stored {

@@ -25,6 +25,12 @@ impl End {
         state: DeliveryState::Failed,
         reason: EndedReason::BodyExpired,
     };
+
+    /// What it is if the event is erased.
+    pub(crate) const ERASED: Self = Self {
+        state: DeliveryState::Failed,
+        reason: EndedReason::Erased,
+    };
 }
 
 /// Whether the delivery may be sent to the endpoint that the directory holds.

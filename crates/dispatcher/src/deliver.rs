@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use broker::{Broker, RecordPublisher};
+use broker::{Broker, ErasureDirectory, RecordPublisher};
 use bytes::Bytes;
 use domain::{
     Cause, Content, DeferralReason, Delivery, Endpoint, EndpointId, Outcome, Record, Timestamp,
@@ -48,6 +48,7 @@ pub(crate) enum Unsettled {
 pub(crate) struct Deliver {
     pub(crate) broker: Broker,
     pub(crate) records: RecordPublisher,
+    pub(crate) erasures: ErasureDirectory,
     pub(crate) keyring: Keyring,
     pub(crate) sender: Sender,
     pub(crate) metrics: Metrics,
@@ -69,6 +70,9 @@ impl Deliver {
         mut spans: Box<Spans>,
     ) -> Result<Step, Unsettled> {
         let delivery = &item.delivery;
+        if self.is_erased(delivery) {
+            return Ok(Step::end(delivery, End::ERASED));
+        }
         let secrets = self.keyring.secrets(endpoint)?;
         let Some(body) = self.body(delivery).await else {
             return Ok(Step::end(delivery, End::BODY_EXPIRED));
@@ -132,7 +136,16 @@ impl Deliver {
         }
     }
 
-    /// Moves deliveries of one endpoint to PARKED. Gives the sequence.
+    /// Whether the delivery's event is erased: then nothing of it is to be sent,
+    /// nor to be put away for later.
+    pub(crate) fn is_erased(&self, delivery: &Delivery) -> bool {
+        let event = &delivery.event;
+        let erasures = &self.erasures;
+        erasures.covers(event.id, &event.account, event.accepted_at)
+    }
+
+    /// Moves deliveries of one endpoint to PARKED. Gives the sequence; 0 if there
+    /// are none.
     ///
     /// # Errors
     ///
@@ -143,6 +156,9 @@ impl Deliver {
         deliveries: &[Delivery],
         reason: DeferralReason,
     ) -> Result<u64, broker::Error> {
+        if deliveries.is_empty() {
+            return Ok(0);
+        }
         let sequence = self.broker.park(endpoint, deliveries).await?;
         self.metrics.parked(deliveries.len(), reason);
         Ok(sequence)
@@ -229,6 +245,9 @@ impl Deliver {
         let Some(at) = settlement.next_attempt_at else {
             return Ok(());
         };
+        if self.is_erased(delivery) {
+            return Ok(());
+        }
         let next = Delivery {
             attempt_number: delivery.attempt_number + 1,
             previous_attempt: trace,

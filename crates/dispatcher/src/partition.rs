@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Consumer, EndpointDirectory, Message};
+use broker::{Broker, Consumer, EndpointDirectory, ErasureDirectory, Message};
 use domain::{EndpointId, Partition};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -38,6 +38,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) endpoints: EndpointDirectory,
+    pub(crate) erasures: ErasureDirectory,
     pub(crate) conductor: Handle,
     pub(crate) ends: Ends,
     pub(crate) room: Arc<Semaphore>,
@@ -116,6 +117,7 @@ impl Tenure {
     /// Learns what earlier owners have done and left.
     async fn take_over(&self, shared: &Shared) -> Gain {
         shared.endpoints.current().await;
+        shared.erasures.current().await;
         let since = now().minus(MEMORY);
         let mut recent = shared.broker.recent_records(self.partition, since).await;
         let mut settled = SettledSet::default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, EndpointDirectory, RecordPublisher};
+use broker::{Broker, EndpointDirectory, ErasureDirectory, RecordPublisher};
 use domain::egress::Policy;
 use domain::retry::Schedule;
 use domain::vault::MasterKey;
@@ -60,6 +60,7 @@ pub struct Config {
 pub struct Deps {
     pub broker: Broker,
     pub endpoints: EndpointDirectory,
+    pub erasures: ErasureDirectory,
     /// Opens the endpoints' secrets.
     pub master_key: Arc<MasterKey>,
 }
@@ -162,6 +163,7 @@ impl Role {
         let Deps {
             broker,
             endpoints,
+            erasures,
             master_key,
         } = deps;
         // Cancelled with `shutdown`, or when this ends for another reason.
@@ -172,6 +174,7 @@ impl Role {
         let deliver = Arc::new(Deliver {
             records: RecordPublisher::start(&broker, &publishing),
             broker: broker.clone(),
+            erasures: erasures.clone(),
             keyring: Keyring::new(master_key),
             sender: Sender {
                 client,
@@ -202,6 +205,7 @@ impl Role {
             shared: partition::Shared {
                 broker: broker.clone(),
                 endpoints: endpoints.clone(),
+                erasures,
                 conductor: handle,
                 ends,
                 room: Arc::new(Semaphore::new(partition::ROOM)),

@@ -94,6 +94,8 @@ words! {
         EndpointDeleted "endpoint_deleted",
         /// The event's body is no longer kept.
         BodyExpired "body_expired",
+        /// Somebody had the event erased.
+        Erased "erased",
     }
 
     /// Why an attempt waits though it is due.

@@ -100,6 +100,8 @@ ids! {
     AttemptId "att_";
     /// A span of events sent to an endpoint again.
     ReplayId "rpl_";
+    /// Something that was asked to be erased.
+    ErasureId "ers_";
 }
 
 fn canonical_uuid(text: &str) -> Option<Uuid> {
@@ -149,6 +151,15 @@ impl PublisherId {
     pub fn key(&self, account: &AccountId) -> Uuid {
         let name = format!("event\0{account}\0{self}");
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
+    }
+}
+
+impl ErasureId {
+    /// The id of the erasure of what is left of a deleted endpoint: there is one.
+    #[must_use]
+    pub fn of_endpoint(endpoint: EndpointId) -> Self {
+        let name = [b"erasure\0".as_slice(), endpoint.as_bytes()].concat();
+        Self(Uuid::new_v5(&NAMESPACE, &name))
     }
 }
 

@@ -8,7 +8,7 @@
 //!   [`egress`], [`signature`], [`vault`]
 //! - a delivery: [`delivery`], [`attempt`], [`retry`]
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
-//! - once more: [`replay`]
+//! - once more: [`replay`]; never again: [`erasure`]
 //! - who sees to it: [`partition`], [`rendezvous`]
 //! - the public API: [`problem`], [`key`], [`page`]
 
@@ -22,6 +22,7 @@ pub mod delivery_policy;
 pub mod egress;
 pub mod endpoint;
 pub mod envelope;
+pub mod erasure;
 pub mod event;
 pub mod event_type;
 pub mod id;
@@ -50,9 +51,10 @@ pub use delivery::{
 pub use delivery_policy::DeliveryPolicy;
 pub use egress::EndpointUrl;
 pub use endpoint::Endpoint;
+pub use erasure::{ErasureMark, ErasureScope, ErasureState};
 pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};
 pub use event_type::EventType;
-pub use id::{AttemptId, DeliveryId, EndpointId, EventId, ReplayId};
+pub use id::{AttemptId, DeliveryId, EndpointId, ErasureId, EventId, ReplayId};
 pub use json::JsonObject;
 pub use partition::{Partition, Partitions};
 pub use problem::{FieldViolation, Problem, Reason};

@@ -48,6 +48,7 @@ reasons! {
     DeliveryNotFound "DELIVERY_NOT_FOUND" 404 "There is no such delivery";
     AttemptNotFound "ATTEMPT_NOT_FOUND" 404 "There is no such attempt";
     ReplayNotFound "REPLAY_NOT_FOUND" 404 "There is no such replay";
+    ErasureNotFound "ERASURE_NOT_FOUND" 404 "There is no such erasure";
     KeyNotFound "KEY_NOT_FOUND" 404 "There is no such key";
     RouteNotFound "ROUTE_NOT_FOUND" 404 "There is nothing at this address";
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 "The method is not allowed here";

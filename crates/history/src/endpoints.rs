@@ -39,7 +39,7 @@ async fn follow(shared: &Shared) {
                     insist(|| cancel(store, &endpoint)).await;
                 }
             }
-            Ok(Change::Deleted { id, account }) => insist(|| erase(store, &account, id)).await,
+            Ok(Change::Deleted { id, account }) => insist(|| erase(shared, &account, id)).await,
             Err(RecvError::Lagged(_)) => compare_all(shared).await,
             // The directory lives as long as the role.
             Err(RecvError::Closed) => return,
@@ -77,7 +77,7 @@ async fn compare_all(shared: &Shared) {
             .collect();
         for (id, account, generation) in known {
             match endpoints.get(&id) {
-                None => insist(|| erase(store, &account, id)).await,
+                None => insist(|| erase(shared, &account, id)).await,
                 Some(endpoint) if endpoint.generation > generation => {
                     insist(|| cancel(store, endpoint)).await;
                 }
@@ -103,8 +103,11 @@ async fn cancel(store: &History, endpoint: &Endpoint) -> Result<(), Error> {
         .await
 }
 
-async fn erase(store: &History, account: &AccountId, id: EndpointId) -> Result<(), Error> {
+/// Its rows go at once, what streams hold of it in the course of an erasure.
+async fn erase(shared: &Shared, account: &AccountId, id: EndpointId) -> Result<(), Error> {
+    let store = &shared.deps.store;
     store.bury_endpoint(account, id).await?;
+    shared.erase_deleted(account, id).await?;
     store.erase_endpoint(id).await
 }
 

@@ -2,6 +2,7 @@
 //! transaction, and is acked when that is committed and what follows from it is
 //! told on. An outage of the database holds it back, for as long as it takes.
 
+mod erased;
 mod items;
 mod recorded;
 mod span;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker::{Broker, Consumer, Input, Message};
-use store::{Error, Findings, History};
+use store::{Error, Findings, History, Quarantined};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -43,9 +44,11 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
             let (held, items) = read(batch).await;
             let _batch = recorded.begin(&held);
             let span = BatchSpan::begin(&items);
-            let findings = record(store, items, &recorded).await;
+            let mut findings = record(store, items, &recorded).await;
             span.done();
+            let erased = std::mem::take(&mut findings.erased);
             consequences::tell(&shared, findings).await;
+            erased::scrub(&shared, &held, &erased).await;
             held
         };
         let held = tokio::select! {
@@ -53,7 +56,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
             // Not acked: it comes again, to whoever runs then.
             () = shutdown.cancelled() => return,
         };
-        for message in held {
+        for (_, message) in held {
             message.ack().await;
         }
     }
@@ -101,7 +104,7 @@ async fn here(consumer: &mut Consumer, max: usize) -> Vec<Message> {
 }
 
 /// Reads messages; what cannot be read is dropped for good.
-async fn read([events, plans, records]: [Vec<Message>; 3]) -> (Vec<Message>, Items) {
+async fn read([events, plans, records]: [Vec<Message>; 3]) -> (Vec<(Input, Message)>, Items) {
     let mut items = Items::default();
     let mut held = Vec::with_capacity(events.len() + plans.len() + records.len());
     for (messages, input) in [
@@ -111,7 +114,7 @@ async fn read([events, plans, records]: [Vec<Message>; 3]) -> (Vec<Message>, Ite
     ] {
         for message in messages {
             match items.add(input, &message) {
-                Ok(()) => held.push(message),
+                Ok(()) => held.push((input, message)),
                 Err(error) => message.terminate(&error).await,
             }
         }
@@ -130,7 +133,7 @@ async fn record(store: &History, items: Items, recorded: &Recorded) -> Findings 
     }
     // Something in it: the others are not to suffer.
     let mut all = Findings::default();
-    for (kind, name, item) in items.split() {
+    for (kind, name, event, item) in items.split() {
         match insist(|| store.record(item.batch())).await {
             Ok(findings) => {
                 recorded.count(&item);
@@ -140,7 +143,12 @@ async fn record(store: &History, items: Items, recorded: &Recorded) -> Findings 
                 error!(error = refusal, name, kind, "quarantined");
                 recorded.quarantine(kind);
                 let now = SystemTime::now().into();
-                if let Err(error) = insist(|| store.quarantine(kind, &name, &refusal, now)).await {
+                let item = Quarantined {
+                    kind,
+                    name: &name,
+                    event,
+                };
+                if let Err(error) = insist(|| store.quarantine(item, &refusal, now)).await {
                     error!(error, name, "cannot even be quarantined");
                 }
             }

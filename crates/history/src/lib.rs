@@ -4,7 +4,10 @@
 //! - `consequences`: what follows from that: operational events, disabling
 //! - `endpoints`: what follows from endpoints that change or go
 //! - `retention`: what is made ahead, and what is no longer kept
+//! - `erasure`: what somebody wants to be forgotten
+//! - `jobs`: work that goes on in another process if this one dies
 //! - `resend`, `replay`: sending what is recorded again
+//! - `sweep`: what was lost on the way
 //! - `tail`: attempts as they are recorded
 //! - `service`: `HistoryService`
 
@@ -12,13 +15,17 @@ mod again;
 mod consequences;
 mod convert;
 mod endpoints;
+mod erasure;
 mod filters;
 mod health;
 mod intake;
+mod jobs;
+mod lag;
 mod replay;
 mod resend;
 mod retention;
 mod service;
+mod sweep;
 mod tail;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +53,8 @@ pub struct Config {
     /// never.
     pub disable_after: Option<Duration>,
     pub retention: Retention,
+    /// An attempt that is overdue for so long is looked for.
+    pub sweep_after: Duration,
 }
 
 /// How long what happened is kept.
@@ -82,6 +91,7 @@ struct Shared {
     ready: AtomicBool,
     /// Told when a replay was started here, so that it need not be looked for.
     replay_started: Notify,
+    erasure_started: Notify,
     /// One for each tail that may still begin.
     tails: Arc<Semaphore>,
     /// Ends tails, which never end by themselves.
@@ -111,6 +121,7 @@ impl Role {
             publishers: OnceLock::new(),
             ready: AtomicBool::new(false),
             replay_started: Notify::new(),
+            erasure_started: Notify::new(),
             tails: Arc::new(Semaphore::new(tail::MAX_TAILS)),
             ending: CancellationToken::new(),
         })))
@@ -157,6 +168,8 @@ impl Role {
             ending.cancel();
         });
         tasks.spawn(replay::run(Arc::clone(&shared), shutdown.clone()));
+        tasks.spawn(sweep::run(Arc::clone(&shared), shutdown.clone()));
+        tasks.spawn(erasure::run(Arc::clone(&shared), shutdown.clone()));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 error!(%error, "a part of history panicked");

@@ -43,6 +43,10 @@ impl Shared {
         let source = source
             .map_err(|error| database(&error))?
             .ok_or_else(event_not_found)?;
+        if source.body.is_empty() {
+            let detail = "the event was erased: there is nothing left to send";
+            return Err(Problem::new(Reason::BodyExpired, detail));
+        }
         if source.test && !source.test_of_endpoint {
             let message = "this is a test event of another endpoint; send this one a test event \
                            of its own";

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use domain::Timestamp;
+use domain::{AccountId, Timestamp};
 use store::{Day, Error, Expiry};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,11 @@ use crate::{Retention, Shared};
 const INTERVAL: Duration = Duration::from_secs(3_600);
 /// After one that failed.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Replays and erasures that have ended are shown for so long.
+const JOBS: Duration = Duration::from_secs(30 * 86_400);
+/// Twice as long as EVENTS keeps what could be told again.
+const MARKS: Duration = Duration::from_secs(14 * 86_400);
 
 /// Days that are made ahead: history may be down for so long, and the first
 /// batch of a day need not make it.
@@ -46,6 +51,8 @@ async fn maintain(shared: &Shared, now: Timestamp) -> Result<(), Error> {
     let today = Day::of(now);
     let days = (-1..=AHEAD).map(|days| today.plus(days));
     store.make_days(&days.collect()).await?;
+    store.forget_jobs(now.minus(JOBS), now.minus(MARKS)).await?;
+    for_accounts(shared, now).await?;
     let expired = store.expire(expiry(shared.config.retention, now)).await?;
     if expired.tables > 0 || expired.rows > 0 {
         info!(
@@ -55,6 +62,36 @@ async fn maintain(shared: &Shared, now: Timestamp) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// Accounts that are looked at together.
+const ACCOUNTS: i64 = 256;
+
+/// Removes what accounts want to have kept no longer.
+async fn for_accounts(shared: &Shared, now: Timestamp) -> Result<(), Error> {
+    let store = &shared.deps.store;
+    let before = |days: Option<i64>| {
+        let days = u64::try_from(days?).ok()?;
+        Some(now.minus(Duration::from_secs(days.saturating_mul(86_400))))
+    };
+    let mut after = String::new();
+    loop {
+        let accounts = store.retentions(&after, ACCOUNTS).await?;
+        let Some((last, _)) = accounts.last() else {
+            return Ok(());
+        };
+        after.clone_from(last);
+        for (account, asked) in &accounts {
+            let Ok(account) = AccountId::parse(account) else {
+                continue;
+            };
+            let (events, records) = (before(asked.event_days), before(asked.record_days));
+            let expired = store.expire_account(&account, events, records).await?;
+            if expired.rows > 0 {
+                info!(rows = expired.rows, %account, "removed what {account} has kept no longer");
+            }
+        }
+    }
 }
 
 fn expiry(retention: Retention, now: Timestamp) -> Expiry {

@@ -1,6 +1,8 @@
 //! `HistoryService`.
 
+mod erase;
 mod repair;
+mod retention;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,10 +15,12 @@ use proto::status::from_problem;
 use proto::v1::history_service_server::HistoryService;
 use proto::v1::{
     AttemptDetail, BatchGetEndpointHealthRequest, BatchGetEndpointHealthResponse,
-    CancelReplayRequest, DeliveryDetail, EndpointStats, Event, GetAttemptRequest,
-    GetDeliveryRequest, GetEndpointStatsRequest, GetEventRequest, GetReplayRequest,
-    ListAttemptsRequest, ListAttemptsResponse, ListEventsRequest, ListEventsResponse, Replay,
-    ResendEventRequest, ResendEventResponse, StartReplayRequest, TailAttemptsRequest,
+    CancelReplayRequest, DeliveryDetail, EndpointStats, Erasure, Event, GetAttemptRequest,
+    GetDeliveryRequest, GetEndpointStatsRequest, GetErasureRequest, GetEventRequest,
+    GetReplayRequest, GetRetentionRequest, ListAttemptsRequest, ListAttemptsResponse,
+    ListEventsRequest, ListEventsResponse, Replay, ResendEventRequest, ResendEventResponse,
+    Retention, StartErasureRequest, StartReplayRequest, TailAttemptsRequest,
+    UpdateRetentionRequest,
 };
 use store::{AttemptSummary, EventRow};
 use tonic::{Request, Response, Status};
@@ -418,5 +422,33 @@ impl HistoryService for Service {
         request: Request<CancelReplayRequest>,
     ) -> Result<Response<Replay>, Status> {
         answer(self.stop_replay(request).await)
+    }
+
+    async fn start_erasure(
+        &self,
+        request: Request<StartErasureRequest>,
+    ) -> Result<Response<Erasure>, Status> {
+        answer(self.begin_erasure(request).await)
+    }
+
+    async fn get_erasure(
+        &self,
+        request: Request<GetErasureRequest>,
+    ) -> Result<Response<Erasure>, Status> {
+        answer(self.erasure(request).await)
+    }
+
+    async fn get_retention(
+        &self,
+        request: Request<GetRetentionRequest>,
+    ) -> Result<Response<Retention>, Status> {
+        answer(self.retention(request).await)
+    }
+
+    async fn update_retention(
+        &self,
+        request: Request<UpdateRetentionRequest>,
+    ) -> Result<Response<Retention>, Status> {
+        answer(self.set_retention(request).await)
     }
 }

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Resend(client::event::Resend),
     /// Send the events of a span of time to an endpoint again, and watch it
     Replay(client::replay::Replay),
+    /// Have events forgotten, and wait until they are
+    Erase(client::erase::Erase),
     /// Standalone with receivers and sample events
     #[command(hide = true)]
     Demo(Standalone),

@@ -3,11 +3,12 @@
 //! - [`api`]: one HTTP call and its errors
 //! - [`output`]: tables for people, JSON for programs
 //! - [`policy`]: options that `endpoint create` and `update` share
-//! - [`endpoint`], [`event`], [`history`], [`key`], [`replay`]: a command family
-//!   each
+//! - [`endpoint`], [`erase`], [`event`], [`history`], [`key`], [`replay`]: a
+//!   command family each
 
 mod api;
 pub(crate) mod endpoint;
+pub(crate) mod erase;
 pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod key;

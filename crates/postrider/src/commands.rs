@@ -47,6 +47,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Event(command) => client::event::run(command).await?,
         Command::Resend(resend) => client::event::resend(resend).await?,
         Command::Replay(replay) => client::replay::run(replay).await?,
+        Command::Erase(erase) => client::erase::run(erase).await?,
         Command::Demo(flags) => demo::run(Loaded::new(&flags.flags(), file)?).await?,
         // Handled before the runtime was started.
         Command::NatsChild(_) => {}

@@ -112,6 +112,7 @@ pub(crate) struct Config {
     pub(crate) disable_after: Option<Duration>,
     pub(crate) event_retention: Duration,
     pub(crate) record_retention: Duration,
+    pub(crate) sweep_after: Duration,
     pub(crate) duplicate_window: Duration,
     pub(crate) egress: Policy,
     pub(crate) partitions: NonZeroU16,
@@ -168,6 +169,11 @@ impl Config {
             disable_after: value::disable_after(values)?,
             event_retention: value::retention(values, Setting::EventRetention)?,
             record_retention: value::retention(values, Setting::RecordRetention)?,
+            sweep_after: value::duration(
+                values,
+                Setting::SweepAfter,
+                Duration::from_secs(1)..=Duration::from_secs(86_400),
+            )?,
             duplicate_window: value::duration(
                 values,
                 Setting::DuplicateWindow,

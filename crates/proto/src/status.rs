@@ -22,6 +22,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EventNotFound
         | Reason::DeliveryNotFound
         | Reason::ReplayNotFound
+        | Reason::ErasureNotFound
         | Reason::AttemptNotFound
         | Reason::KeyNotFound => Code::NotFound,
         Reason::RouteNotFound | Reason::MethodNotAllowed => Code::Unimplemented,

@@ -6,15 +6,19 @@
 
 #[macro_use]
 mod page;
+mod account_retention;
 mod advance;
 mod attempts;
 mod condition;
 mod days;
 mod delivery;
 mod endpoints;
+mod erasure;
 mod expire;
 mod findings;
 mod fold;
+mod marks;
+mod overdue;
 mod query;
 mod read;
 mod record;
@@ -32,13 +36,17 @@ use uuid::Uuid;
 
 use crate::Pool;
 
+pub use account_retention::AccountRetention;
 pub use attempts::AttemptFilter;
 pub use days::Day;
+pub use erasure::{Erased, ErasureRow, Pending};
 pub use expire::{Expired, Expiry};
-pub use findings::{Exhausted, Failing, Findings, Recovered};
+pub use findings::{ErasedAgain, Exhausted, Failing, Findings, Recovered};
+pub use marks::{Asked, Marks};
+pub use overdue::Overdue;
 pub use page::Found;
 pub use query::EventFilter;
-pub use record::Batch;
+pub use record::{Batch, Quarantined};
 pub use replay::{Candidate, Known, NewReplay, Progress, ReplayRow, Tracked, Unfinished};
 pub use resend::ResendSource;
 

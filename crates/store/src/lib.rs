@@ -14,9 +14,10 @@ mod registry;
 
 pub use error::Error;
 pub use history::{
-    AttemptFilter, AttemptRow, AttemptSummary, Batch, Candidate, Day, DeliveryRow, EndpointHealth,
-    EventFilter, EventRow, Exhausted, Expired, Expiry, Failing, Findings, Found, History, Known,
-    NewReplay, Progress, Recovered, ReplayRow, ResendSource, Stats, Tracked, Unfinished,
+    AccountRetention, Asked, AttemptFilter, AttemptRow, AttemptSummary, Batch, Candidate, Day,
+    DeliveryRow, EndpointHealth, Erased, ErasedAgain, ErasureRow, EventFilter, EventRow, Exhausted,
+    Expired, Expiry, Failing, Findings, Found, History, Known, Marks, NewReplay, Overdue, Pending,
+    Progress, Quarantined, Recovered, ReplayRow, ResendSource, Stats, Tracked, Unfinished,
 };
 pub use pool::{Connections, Pool};
 pub use registry::{

@@ -124,6 +124,8 @@ impl Pool {
                 .clone()
                 .statement_cache_capacity(STATEMENTS_KEPT)
                 .pragma("cache_size", CACHE)
+                // What is deleted is overwritten: it may have been erased.
+                .pragma("secure_delete", "ON")
                 .pragma("wal_autocheckpoint", CHECKPOINT);
             let pool = |connections, options| {
                 SqlitePoolOptions::new()

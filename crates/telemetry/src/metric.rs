@@ -121,6 +121,8 @@ metrics! {
     HISTORY_QUARANTINED "postrider.history.quarantined" Kind::Counter, "{item}", "history",
         ["kind": "`event`, `plan`, `record`"],
         "Items that the database refused.";
+    HISTORY_SWEPT "postrider.history.swept" Kind::Counter, "{attempt}", "history", [],
+        "Overdue attempts of which no message was left, and that were sent for again; normally none.";
     RECORDING_LAG "postrider.history.recording_lag" Kind::SharedGauge, "s", "history", [],
         "The age of the oldest item that the process has and has not recorded yet; 0 if there is none.";
     HISTORY_BATCH_DURATION "postrider.history.batch.duration" Kind::Histogram(CALL), "s", "history", [],

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
 
 use super::{Deployment, Mode};
+use crate::nats::raw::Raw;
 
 impl Deployment {
     /// The supervised or separate nats-server: killed (SIGKILL).
@@ -80,6 +81,69 @@ impl Deployment {
             .context("there is no PostgreSQL")?
             .start()
             .await
+    }
+
+    /// A connection to nats-server that is none of Postrider's.
+    ///
+    /// # Errors
+    ///
+    /// When it is not found.
+    pub async fn raw_nats(&self) -> Result<Raw> {
+        if let Some(nats) = self.nats.lock().await.as_ref() {
+            let url = nats.url();
+            return Raw::connect(url.trim_start_matches("nats://"), None).await;
+        }
+        let dir = self.dir().join("data/nats");
+        let id = self.supervised_nats()?.as_raw_nonzero();
+        let ports = std::fs::read(dir.join(format!("nats-server_{id}.ports")))?;
+        let ports: serde_json::Value = serde_json::from_slice(&ports)?;
+        let url = ports["nats"][0].as_str().context("an address")?;
+        let config = std::fs::read_to_string(dir.join("nats.conf"))?;
+        let password = config.split_once("password: \"").map(|(_, rest)| rest);
+        let password = password.and_then(|rest| rest.split('"').next());
+        let user = ("postrider", password.context("a password")?);
+        Raw::connect(url.trim_start_matches("nats://"), Some(user)).await
+    }
+
+    /// All that the database's tables hold, as text; bytes in hex.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn database_dump(&self) -> Result<String> {
+        if let Some(postgres) = self.postgres.lock().await.as_ref() {
+            return postgres.dump();
+        }
+        let script = "import sqlite3, sys\n\
+                      for line in sqlite3.connect(sys.argv[1]).iterdump(): print(line)";
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", script]).arg(&self.database_paths()[0]);
+        let output = command.output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "sqlite3: {error}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Carries out statements that are none of Postrider's, each engine's own.
+    ///
+    /// # Errors
+    ///
+    /// When they fail.
+    pub async fn in_database(&self, sqlite: &str, postgres: &str) -> Result<()> {
+        if let Some(database) = self.postgres.lock().await.as_ref() {
+            return database.execute("postgres", postgres);
+        }
+        let script = "import sqlite3, sys\n\
+                      sqlite3.connect(sys.argv[1], timeout=10).executescript(sys.argv[2])";
+        let mut command = std::process::Command::new("python3");
+        command
+            .args(["-c", script])
+            .arg(&self.database_paths()[0])
+            .arg(sqlite);
+        let output = command.output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "sqlite3: {error}");
+        Ok(())
     }
 
     /// The child of standalone.

@@ -7,8 +7,12 @@
 )]
 
 mod chaos;
+mod erasure;
 mod outages;
+mod quarantine;
 mod replay;
+mod sweep;
+mod tails;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,12 +32,17 @@ fn main() -> ExitCode {
         trials.extend(in_mode(&runtime, mode, chaos::scenarios()));
         trials.extend(in_mode(&runtime, mode, outages::in_both_modes()));
         trials.extend(in_mode(&runtime, mode, replay::scenarios()));
+        trials.extend(in_mode(&runtime, mode, erasure::scenarios()));
+        trials.extend(in_mode(&runtime, mode, sweep::in_both_modes()));
+        trials.extend(in_mode(&runtime, mode, quarantine::scenarios()));
+        trials.extend(in_mode(&runtime, mode, tails::scenarios()));
     }
     trials.extend(in_mode(
         &runtime,
         Mode::Processes,
         outages::with_processes(),
     ));
+    trials.extend(in_mode(&runtime, Mode::Processes, sweep::with_processes()));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -1,5 +1,6 @@
 //! nats-server or the database away for a while.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use proto::v1::PublishEventRequest;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::sync::Notify;
 use tonic::Code;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,7 +31,8 @@ pub(crate) fn in_both_modes() -> Vec<Scenario<Mode>> {
 pub(crate) fn with_processes() -> Vec<Scenario<Mode>> {
     harness::scenarios![
         nats_server_may_be_away_for_a_minute,
-        the_database_may_be_away
+        the_database_may_be_away,
+        the_database_may_be_away_under_load,
     ]
 }
 
@@ -261,4 +264,99 @@ async fn the_database_may_be_away(mode: Mode) -> Result<()> {
     .await?;
     deployment.ready(LIMIT).await?;
     deployment.all_running()
+}
+
+/// Events go on for all of it.
+async fn the_database_may_be_away_under_load(mode: Mode) -> Result<()> {
+    const AWAY: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(20);
+    // Whatever is not recorded in time looks lost.
+    let deployment = Deployment::start(mode, &[("POSTRIDER_SWEEP_AFTER", "2s")]).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "load-no-database";
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let ends = Notify::new();
+    let publish = async {
+        let mut events = HashSet::new();
+        loop {
+            let object = json!({"n": events.len()});
+            events.insert(api.publish(account, "message.report", &object).await?);
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = ends.notified() => return Ok::<_, anyhow::Error>(events),
+            }
+        }
+    };
+    let outage = async {
+        receiver.wait_for("hook", 50, LIMIT).await?;
+        deployment.stop_database().await?;
+        let away = Instant::now();
+        for process in ["control", "history"] {
+            eventually("readiness says so", LIMIT, || async {
+                let (status, text) = readiness(&deployment, process).await?;
+                ensure!(
+                    status == 503 && text.contains("database"),
+                    "{status}: {text}"
+                );
+                Ok(())
+            })
+            .await?;
+        }
+        while away.elapsed() < AWAY {
+            let before = receiver.received("hook").len();
+            receiver.wait_for("hook", before + 10, LIMIT).await?;
+            for process in ["ingest", "fanout", "dispatcher"] {
+                let (status, text) = readiness(&deployment, process).await?;
+                ensure!(
+                    status == 200,
+                    "{process} waits for the database too: {text}"
+                );
+            }
+        }
+        deployment.start_database().await?;
+        ends.notify_one();
+        Ok(())
+    };
+    let (events, ()) = tokio::try_join!(publish, outage)?;
+    let stats = format!("/v1/accounts/{account}/endpoints/{endpoint}/stats");
+    let back = Instant::now();
+    eventually("history has caught up", Duration::from_secs(60), || async {
+        let stats = api.get(&stats).await?;
+        ensure!(
+            stats["successful"] == events.len() && stats["total_messages"] == events.len(),
+            "{stats}, and {} events",
+            events.len()
+        );
+        Ok(())
+    })
+    .await?;
+    println!(
+        "the database away for {} s: {} events, recorded {:.1} s after it was back",
+        AWAY.as_secs(),
+        events.len(),
+        back.elapsed().as_secs_f64()
+    );
+    deployment.ready(LIMIT).await?;
+    // Two rounds of the sweeper, with all that was late recorded.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let received = receiver.received("hook");
+    let ids: HashSet<String> = received
+        .iter()
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
+    ensure!(ids == events, "{} came of {}", ids.len(), events.len());
+    ensure!(received.len() == events.len(), "{} came", received.len());
+    let swept = deployment
+        .metric("history", "postrider_history_swept_total")
+        .await?;
+    ensure!(swept == 0.0, "{swept} were sent for again");
+    deployment.all_running()
+}
+
+async fn readiness(deployment: &Deployment, process: &str) -> Result<(u16, String)> {
+    let answer = reqwest::get(format!("{}/readyz", deployment.admin(process))).await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
 }

@@ -18,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         any_id_leads_to_the_whole_story,
         a_replay_is_watched_from_the_shell,
+        an_event_is_erased_from_the_shell,
     ]
 }
 
@@ -61,7 +62,13 @@ async fn any_id_leads_to_the_whole_story(deployment: Arc<Deployment>) -> Result<
     ensure!(attempts.len() == 2, "{attempts:?}");
     let delivery = shown["deliveries"][0]["id"].as_str().context("an id")?;
     let attempt = attempts[0]["id"].as_str().context("an id")?;
-    for id in [event.as_str(), delivery, attempt] {
+    let detail = api
+        .get(&format!("/v1/accounts/{account}/attempts/{attempt}"))
+        .await?;
+    let traces = [&shown, &detail].map(|of| of["trace_id"].as_str());
+    let [trace, of_attempt] = traces.map(|trace| trace.context("a trace id"));
+    let (trace, of_attempt) = (trace?, of_attempt?);
+    for id in [event.as_str(), delivery, attempt, trace, of_attempt] {
         let told = postrider(&deployment, &["history", "show", "--account", account, id]).await?;
         for part in [
             &event,
@@ -124,6 +131,25 @@ async fn a_replay_is_watched_from_the_shell(deployment: Arc<Deployment>) -> Resu
     ensure!(told["state"] == "done" && told["succeeded"] == 3, "{told}");
     let id = told["id"].as_str().context("an id")?;
     let shown = postrider(&deployment, &["replay", "-a", account, "--show", id]).await?;
+    ensure!(shown.contains("done") && shown.contains(id), "{shown}");
+    Ok(())
+}
+
+async fn an_event_is_erased_from_the_shell(deployment: Arc<Deployment>) -> Result<()> {
+    let api = deployment.api();
+    let account = "erase-shell";
+    let event = api
+        .publish(account, "message.report", &json!({"says": "private"}))
+        .await?;
+    let path = format!("/v1/accounts/{account}/events/{event}");
+    eventually("it is recorded", LIMIT, || api.get(&path)).await?;
+    let arguments = ["erase", "-a", account, "--event", &event, "--json"];
+    let told: Value = serde_json::from_str(&postrider(&deployment, &arguments).await?)?;
+    ensure!(told["state"] == "done", "{told}");
+    ensure!(told["counts"]["events"] == 1, "{told}");
+    ensure!(api.get(&path).await?["body"] == "", "it is still there");
+    let id = told["id"].as_str().context("an id")?;
+    let shown = postrider(&deployment, &["erase", "-a", account, "--show", id]).await?;
     ensure!(shown.contains("done") && shown.contains(id), "{shown}");
     Ok(())
 }

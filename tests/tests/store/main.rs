@@ -1,18 +1,20 @@
 //! The stores' own promises, the same on SQLite and PostgreSQL: recording
 //! again and in any order changes nothing, final states stay, counts agree.
 
+mod erasure;
 mod history;
 mod plans;
 mod recording;
 mod registry;
 mod retention;
 mod search;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use harness::postgres::Postgres;
 use harness::suite::{Scenario, runtime, trial};
 use libtest_mimic::{Arguments, Trial};
@@ -47,6 +49,16 @@ impl Databases {
         Ok((url, self.dir.path().join("postgres.log")))
     }
 
+    /// A database of PostgreSQL's with what these statements make; its address.
+    async fn postgres_database(&self, name: &str, statements: &str) -> Result<String> {
+        self.postgres().await?;
+        let postgres = self.postgres.lock().await;
+        let postgres = postgres.as_ref().context("it runs")?;
+        postgres.execute("postgres", &format!("CREATE DATABASE {name}"))?;
+        postgres.execute(name, statements)?;
+        Ok(postgres.url_of(name))
+    }
+
     /// A migrated database; every test uses ids of its own.
     async fn open(&self, engine: Engine) -> Result<Pool> {
         let url = match engine {
@@ -77,6 +89,7 @@ fn main() -> ExitCode {
             .chain(registry::scenarios())
             .chain(retention::scenarios())
             .chain(search::scenarios())
+            .chain(erasure::scenarios())
             .collect();
         for scenario in scenarios {
             let (databases, handle) = (Arc::clone(&databases), runtime.clone());
@@ -85,6 +98,7 @@ fn main() -> ExitCode {
             }));
         }
     }
-    trials.push(plans::trial(&runtime, &databases));
+    trials.extend(plans::trials(&runtime, &databases));
+    trials.extend(upgrade::trials(&runtime, &databases));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,20 +1,26 @@
-//! How PostgreSQL answers what it is asked: through an index, and reading no
-//! more rows than a page needs. It tells each plan itself (auto_explain), as it
-//! was carried out.
+//! How the engines answer what they are asked: through an index, and reading no
+//! more rows than a page needs.
+//!
+//! - `postgres`: it tells each plan itself (auto_explain), as it was carried out
+//! - `sqlite`: it explains the statements that the driver tells
 
-use std::path::Path;
+mod postgres;
+mod sqlite;
+
+use std::future::Future;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use domain::page::{Cursor, Direction};
-use domain::{AttemptId, DeliveryId, EventId, Timestamp};
-use harness::past::Past;
+use domain::{
+    AttemptId, DeliveryId, EndpointId, ErasureId, EventId, ReplayId, ReplayStatus, Timestamp,
+};
+use harness::past::{Chapter, Past};
 use libtest_mimic::{Failed, Trial};
-use serde_json::Value;
-use store::{AttemptFilter, EventFilter, History, Pool};
+use store::{Asked, AttemptFilter, Error, EventFilter, History, NewReplay};
 use tokio::runtime::Runtime;
 
-use crate::{Databases, Engine};
+use crate::Databases;
 
 const START: Timestamp = Timestamp::from_unix_millis(1_199_145_600_000);
 const DAYS: u32 = 12;
@@ -26,16 +32,39 @@ const ROWS: u64 = 21 * 4;
 /// Rows that one index is looked at for where it does not tell all apart.
 const LOOKED_AT: u64 = 2_000;
 
-pub(crate) fn trial(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Trial {
-    let (runtime, databases) = (Arc::clone(runtime), Arc::clone(databases));
-    Trial::test("postgres::every_question_goes_along_an_index", move || {
-        let asked = runtime.block_on(every_question_goes_along_an_index(&databases));
-        asked.map_err(|error| Failed::from(format!("{error:?}")))
-    })
+pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<Trial> {
+    let trial = |engine: &str, asks: fn(&Runtime, &Databases) -> Result<()>| {
+        let (runtime, databases) = (Arc::clone(runtime), Arc::clone(databases));
+        let name = format!("{engine}::every_question_goes_along_an_index");
+        Trial::test(name, move || {
+            let asked = asks(&runtime, &databases);
+            asked.map_err(|error| Failed::from(format!("{error:?}")))
+        })
+    };
+    vec![
+        trial("sqlite", |runtime, databases| {
+            runtime.block_on(sqlite::every_question_goes_along_an_index(databases))
+        }),
+        trial("postgres", |runtime, databases| {
+            runtime.block_on(postgres::every_question_goes_along_an_index(databases))
+        }),
+    ]
 }
 
-async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()> {
-    let history = History::new(databases.open(Engine::Postgres).await?);
+/// Asks, and looks at how it is answered.
+trait Asks {
+    fn history(&self) -> &History;
+
+    async fn reads<T>(
+        &self,
+        what: &str,
+        at_most: u64,
+        question: impl Future<Output = Result<T, Error>>,
+    ) -> Result<()>;
+}
+
+/// A past that is worth to be asked about.
+async fn recorded(history: &History) -> Result<(Past, Vec<Chapter>)> {
     let past = Past::new(40, START, PER_DAY)?;
     let mut told = Vec::new();
     for day in 0..DAYS {
@@ -45,18 +74,17 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
             told.push(chapter);
         }
     }
-    let (url, log) = databases.postgres().await?;
-    let explained = [
-        ("session_preload_libraries", "auto_explain"),
-        ("auto_explain.log_min_duration", "0"),
-        ("auto_explain.log_analyze", "on"),
-        ("auto_explain.log_format", "json"),
-    ];
-    let options = explained.map(|(name, value)| format!("options[{name}]={value}"));
-    let url = format!("{url}?{}", options.join("&"));
-    let history = History::new(Pool::open(&url).await?);
-    let asked = Asked { history, log: &log };
+    Ok((past, told))
+}
 
+/// Every question that there is.
+async fn ask_everything(asked: &impl Asks, past: &Past, told: &[Chapter]) -> Result<()> {
+    lists_of_attempts(asked, past, told).await?;
+    events_and_single_things(asked, past, told).await?;
+    work_in_the_background(asked, past, told).await
+}
+
+async fn lists_of_attempts(asked: &impl Asks, past: &Past, told: &[Chapter]) -> Result<()> {
     let (account, endpoint) = past.endpoint(3).clone();
     let record = &told[told.len() / 2].records[3];
     let of_record = &record.account;
@@ -145,7 +173,7 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
             });
             let what = format!("{filter:?} {cursor:?}");
             let list = asked
-                .history
+                .history()
                 .attempts(&account, filter, cursor.as_ref(), 21);
             asked.reads(&what, *rows, list).await?;
         }
@@ -164,9 +192,17 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
             ..any()
         },
     ] {
-        let list = asked.history.attempts(of_record, &filter, None, 21);
+        let list = asked.history().attempts(of_record, &filter, None, 21);
         asked.reads(&format!("{filter:?}"), ROWS, list).await?;
     }
+    Ok(())
+}
+
+async fn events_and_single_things(asked: &impl Asks, past: &Past, told: &[Chapter]) -> Result<()> {
+    let (account, endpoint) = past.endpoint(3).clone();
+    let record = &told[told.len() / 2].records[3];
+    let of_record = &record.account;
+    let any = AttemptFilter::default;
     let tag = Some(("chat".to_owned(), "3".to_owned()));
     for filter in [
         EventFilter::default(),
@@ -183,26 +219,26 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
             ..EventFilter::default()
         },
     ] {
-        let list = asked.history.events(&account, &filter, None, 21);
+        let list = asked.history().events(&account, &filter, None, 21);
         asked.reads(&format!("{filter:?}"), ROWS, list).await?;
     }
     asked
         .reads(
             "an event",
             8,
-            asked.history.event(of_record, record.event_id),
+            asked.history().event(of_record, record.event_id),
         )
         .await?;
     let nowhere = EventId::new();
     asked
-        .reads("no event", 8, asked.history.event(of_record, nowhere))
+        .reads("no event", 8, asked.history().event(of_record, nowhere))
         .await?;
     if let domain::Outcome::Attempt(attempt) = &record.outcome {
         asked
             .reads(
                 "an attempt",
                 8,
-                asked.history.attempt(of_record, attempt.id),
+                asked.history().attempt(of_record, attempt.id),
             )
             .await?;
     }
@@ -210,7 +246,7 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
         .reads(
             "no attempt",
             8,
-            asked.history.attempt(of_record, AttemptId::new()),
+            asked.history().attempt(of_record, AttemptId::new()),
         )
         .await?;
     let none = AttemptFilter {
@@ -221,11 +257,11 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
         .reads(
             "no delivery",
             8,
-            asked.history.attempts(of_record, &none, None, 21),
+            asked.history().attempts(of_record, &none, None, 21),
         )
         .await?;
     let source = asked
-        .history
+        .history()
         .resend_source(of_record, record.event_id, record.endpoint_id);
     asked.reads("what is resent", 8, source).await?;
     let hours = u64::from(DAYS) * 24 * 2;
@@ -233,96 +269,93 @@ async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()>
         .reads(
             "all stats",
             hours,
-            asked.history.stats(endpoint, None, None),
+            asked.history().stats(endpoint, None, None),
         )
         .await?;
     let odd = past.day(2).plus(std::time::Duration::from_secs(1_801));
-    let span = asked.history.stats(endpoint, Some(odd), Some(past.day(5)));
+    let span = asked
+        .history()
+        .stats(endpoint, Some(odd), Some(past.day(5)));
     asked.reads("stats of a span", hours, span).await?;
     asked
-        .reads("health", 8, asked.history.health(&[endpoint]))
-        .await?;
-    // A batch that is told again reads what it is about, and no more.
-    let again = told[told.len() / 2].batch();
-    let rows = 8 * again.records.len() as u64;
-    asked
-        .reads("recording", rows, asked.history.record(again))
+        .reads("health", 8, asked.history().health(&[endpoint]))
         .await?;
     Ok(())
 }
 
-struct Asked<'a> {
-    history: History,
-    log: &'a Path,
-}
-
-impl Asked<'_> {
-    /// Asks, and looks at how it was answered.
-    async fn reads<T>(
-        &self,
-        what: &str,
-        at_most: u64,
-        question: impl Future<Output = Result<T, store::Error>>,
-    ) -> Result<()> {
-        let before = std::fs::metadata(self.log)?.len();
-        question.await.with_context(|| what.to_owned())?;
-        let log = std::fs::read(self.log)?;
-        let log = String::from_utf8_lossy(&log[usize::try_from(before)?..]);
-        let plans = plans(&log)?;
-        ensure!(
-            !plans.is_empty(),
-            "{what}: PostgreSQL tells no plan:\n{log}"
-        );
-        let mut rows = 0;
-        for plan in &plans {
-            let mut steps = Vec::new();
-            collect(&plan["Plan"], &mut steps);
-            for step in steps {
-                let kind = step["Node Type"].as_str().unwrap_or_default();
-                let table = step["Relation Name"].as_str();
-                ensure!(
-                    kind != "Seq Scan",
-                    "{what}: all of {table:?} is read by {}",
-                    plan["Query Text"]
-                );
-                if table.is_some() || kind == "Bitmap Index Scan" {
-                    rows += read_by(step);
-                }
-            }
-        }
-        ensure!(
-            rows <= at_most,
-            "{what}: {rows} rows are read, not {at_most}\n{log}"
-        );
-        Ok(())
+async fn work_in_the_background(asked: &impl Asks, past: &Past, told: &[Chapter]) -> Result<()> {
+    let (account, endpoint) = past.endpoint(3).clone();
+    let record = &told[told.len() / 2].records[3];
+    let history = asked.history();
+    // A batch that is told again reads what it is about, and no more.
+    let again = told[told.len() / 2].batch();
+    let rows = 8 * again.records.len() as u64;
+    asked
+        .reads("recording", rows, history.record(again))
+        .await?;
+    let replay = NewReplay {
+        id: ReplayId::new(),
+        account: account.clone(),
+        endpoint,
+        status: ReplayStatus::Failed,
+        event_types: Vec::new(),
+        after: past.day(1),
+        before: past.day(DAYS),
+        dry_run: false,
+        created_at: past.day(DAYS),
+    };
+    // None has failed for good.
+    asked
+        .reads("a replay of failures", 8, history.start_replay(&replay))
+        .await?;
+    let all = NewReplay {
+        id: ReplayId::new(),
+        status: ReplayStatus::All,
+        ..replay.clone()
+    };
+    let of_endpoint = u64::from(DAYS * PER_DAY) / 40 * 2;
+    asked
+        .reads("a replay of all", of_endpoint, history.start_replay(&all))
+        .await?;
+    if let Some(row) = history.replay(&account, all.id).await? {
+        asked
+            .reads(
+                "a replay's next events",
+                32 * 8,
+                history.candidates(&row, 32),
+            )
+            .await?;
     }
-}
-
-/// Rows that a step read, wanted or not.
-fn read_by(step: &Value) -> u64 {
-    let number = |name: &str| step[name].as_f64().unwrap_or_default();
-    let each = number("Actual Rows")
-        + number("Rows Removed by Filter")
-        + number("Rows Removed by Index Recheck");
-    (each * number("Actual Loops")) as u64
-}
-
-fn collect<'p>(plan: &'p Value, steps: &mut Vec<&'p Value>) {
-    steps.push(plan);
-    for inner in plan["Plans"].as_array().into_iter().flatten() {
-        collect(inner, steps);
-    }
-}
-
-/// The plans in a log: JSON that begins behind `plan:` and whose lines are
-/// indented by a tab.
-fn plans(log: &str) -> Result<Vec<Value>> {
-    log.split("plan:\n")
-        .skip(1)
-        .map(|behind| {
-            let lines = behind.lines().take_while(|line| line.starts_with('\t'));
-            let json: String = lines.collect();
-            serde_json::from_str(&json).with_context(|| json)
-        })
-        .collect()
+    asked
+        .reads("a replay's end", 8, history.unfinished(all.id))
+        .await?;
+    asked
+        .reads("open replays", 8, history.open_replays())
+        .await?;
+    asked
+        .reads("open erasures", 8, history.open_erasures())
+        .await?;
+    let (start, nobody) = (past.day(0), uuid::Uuid::nil());
+    let tagged = history.tagged(&account, ("chat", "3"), (start, nobody), 20);
+    asked.reads("events with a tag", ROWS, tagged).await?;
+    let none = history.erase_events(ErasureId::new(), nobody, 20);
+    asked.reads("marked events", 8, none).await?;
+    let item = Asked {
+        event: record.event_id,
+        account: &record.account,
+        accepted_at: record.accepted_at,
+    };
+    asked
+        .reads("a mark", 8, history.erased_among(&[item]))
+        .await?;
+    let endpoints = [endpoint, EndpointId::new()].into();
+    asked
+        .reads("deleted endpoints", 8, history.deleted_among(&endpoints))
+        .await?;
+    let overdue = history.overdue(past.day(DAYS), (i64::MIN, nobody), 20);
+    asked.reads("what is overdue", ROWS, overdue).await?;
+    let body = history.body(record.event_id, record.accepted_at);
+    asked.reads("a body", 8, body).await?;
+    let retention = history.retention_of(&account);
+    asked.reads("an account's retention", 8, retention).await
 }

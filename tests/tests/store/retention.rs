@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 use domain::{EndpointId, Timestamp};
 use harness::past::Past;
 use harness::suite::Scenario;
-use store::{AttemptFilter, Batch, Error, EventFilter, Expiry, History, Pool, Stats};
+use store::{
+    AccountRetention, AttemptFilter, Batch, Error, EventFilter, Expiry, History, Pool, Stats,
+};
 
 use crate::history::{Story, outcomes, plans};
 
@@ -16,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         what_comes_after_its_day_was_dropped_is_recorded_once,
         recording_goes_on_while_days_go,
         a_batch_with_an_impossible_instant_is_refused_whole,
+        an_account_has_less_kept_than_others,
     ]
 }
 
@@ -181,5 +184,45 @@ async fn a_batch_with_an_impossible_instant_is_refused_whole(pool: Pool) -> Resu
         }
     }
     ensure!(history.event(&good.account, good.event).await?.is_some());
+    Ok(())
+}
+
+async fn an_account_has_less_kept_than_others(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let past = Past::new(21, START.plus(80 * DAY), 420)?;
+    record_days(&history, &past, 0..3).await?;
+    // The first 20 endpoints are of one account, the last of another.
+    let (account, endpoint) = past.endpoint(0).clone();
+    let (other, _) = past.endpoint(20).clone();
+    let asked = AccountRetention {
+        event_days: Some(2),
+        record_days: Some(9),
+    };
+    history.keep_for(&account, asked).await?;
+    ensure!(history.retention_of(&account).await? == asked);
+    ensure!(history.retention_of(&other).await? == AccountRetention::default());
+    let listed = history.retentions("", 1_000).await?;
+    ensure!(listed.contains(&(account.to_string(), asked)), "{listed:?}");
+    let before = history.stats(endpoint, None, None).await?;
+    let expired = history
+        .expire_account(&account, Some(past.day(2)), Some(past.day(1)))
+        .await?;
+    ensure!(expired.rows > 0, "{expired:?}");
+    let all = EventFilter::default();
+    let events = history.events(&account, &all, None, 10_000).await?.rows;
+    ensure!(events.len() == 400, "{} events", events.len());
+    ensure!(events.iter().all(|event| event.accepted_at >= past.day(2)));
+    let after = history.stats(endpoint, None, None).await?;
+    ensure!(after.total == before.total * 2 / 3, "{before:?}, {after:?}");
+    let attempts = AttemptFilter::default();
+    let attempts = history.attempts(&account, &attempts, None, 10_000).await?;
+    let first = past.day(1).unix_millis();
+    ensure!(attempts.rows.iter().all(|row| row.started_at >= first));
+    let kept = history.events(&other, &all, None, 10_000).await?.rows;
+    ensure!(kept.len() == 3 * 20, "{} events of the other", kept.len());
+    let again = history
+        .expire_account(&account, Some(past.day(2)), Some(past.day(1)))
+        .await?;
+    ensure!(again == store::Expired::default(), "{again:?}");
     Ok(())
 }

@@ -62,6 +62,8 @@ impl Key {
             }
             Bucket::Keys => Self::Key(text.to_owned()),
             Bucket::EventTypes => Self::EventType(EventType::parse(text).ok()?),
+            // Not control's.
+            Bucket::Erased => return None,
         })
     }
 }

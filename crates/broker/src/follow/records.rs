@@ -8,6 +8,7 @@ use tracing::{debug, error};
 
 use super::{CALL, FIRST_PAUSE, Followed, Follower, LONGEST_PAUSE, Start, Step};
 use crate::consume::decode_records;
+use crate::log::rewritten_from;
 use crate::topology::{ATTEMPTS, record_subject};
 use crate::{Broker, Error};
 
@@ -16,20 +17,31 @@ const TAIL_BATCH: usize = 16;
 
 /// Follows ATTEMPTS.
 #[derive(Debug)]
-pub struct RecordFollower(Follower);
+pub struct RecordFollower {
+    follower: Follower,
+    /// Where it began to read.
+    began_after: u64,
+}
 
 impl RecordFollower {
     /// The next records and how far the stream has been read with them. Each
     /// time reading begins, also after an outage, this comes once with no
-    /// records.
+    /// records. What was stored before it began and is rewritten since is not
+    /// shown as new; what was stored later, and rewritten, may come twice.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
     pub async fn next(&mut self) -> (u64, Vec<Record>) {
-        match self.0.next().await {
+        match self.follower.next().await {
             Step::Opened { after, .. } => (after, Vec::new()),
-            Step::Message(followed) => (followed.sequence, decode(followed)),
+            Step::Message(followed) => {
+                let rewritten = rewritten_from(followed.headers.as_ref());
+                if rewritten.is_some_and(|sequence| sequence <= self.began_after) {
+                    return (followed.sequence, Vec::new());
+                }
+                (followed.sequence, decode(followed))
+            }
         }
     }
 }
@@ -65,23 +77,16 @@ impl RecentRecords {
 }
 
 impl Broker {
-    /// Follows what is recorded, from `since` on.
-    #[must_use]
-    pub fn follow_records(&self, since: Timestamp) -> RecordFollower {
-        RecordFollower(Follower::new(
-            self,
-            ATTEMPTS.to_owned(),
-            Start::Since(since),
-        ))
-    }
-
     /// Follows what is recorded after a sequence, in one partition or in all, for
     /// a reader that may be slow: little is kept for it here.
     #[must_use]
     pub fn tail_records(&self, after: u64, partition: Option<Partition>) -> RecordFollower {
         let follower = Follower::new(self, ATTEMPTS.to_owned(), Start::After(after));
         let subject = partition.map(record_subject).unwrap_or_default();
-        RecordFollower(follower.only(subject).in_batches_of(TAIL_BATCH))
+        RecordFollower {
+            follower: follower.only(subject).in_batches_of(TAIL_BATCH),
+            began_after: after,
+        }
     }
 
     /// What is recorded in a partition from `since` on, up to the last record

@@ -45,6 +45,7 @@ pub(super) struct Replay {
     /// `dry_run`, `running`, `done` (all that was sent has ended) or
     /// `cancelled`.
     state: String,
+    /// Counted when it starts, 100,000 at most; more are counted as they are sent.
     matched: u64,
     /// New deliveries made.
     sent: u64,

@@ -1,7 +1,7 @@
 //! What the messages of a batch hold.
 
 use broker::{Input, Message};
-use domain::{AcceptedEvent, Outcome, Plan, Record, TraceContext};
+use domain::{AcceptedEvent, EventId, Outcome, Plan, Record, TraceContext};
 use proto::DecodeError;
 use store::Batch;
 
@@ -61,29 +61,32 @@ impl Items {
         ]
     }
 
-    /// Each alone, with its kind and a name for it.
-    pub(super) fn split(self) -> impl Iterator<Item = (&'static str, String, Self)> {
+    /// Each alone, with its kind, a name for it, and its event.
+    pub(super) fn split(self) -> impl Iterator<Item = (&'static str, String, EventId, Self)> {
         let events = self.events.into_iter().map(|event| {
             let items = Self {
                 events: vec![event],
                 ..Self::default()
             };
-            (EVENT, items.events[0].id.to_string(), items)
+            let event = items.events[0].id;
+            (EVENT, event.to_string(), event, items)
         });
         let plans = self.plans.into_iter().map(|plan| {
             let items = Self {
                 plans: vec![plan],
                 ..Self::default()
             };
-            (PLAN, items.plans[0].event_id.to_string(), items)
+            let event = items.plans[0].event_id;
+            (PLAN, event.to_string(), event, items)
         });
         let records = self.records.into_iter().map(|record| {
             let name = format!("{} {}", record.delivery_id, record.attempt_number);
+            let event = record.event_id;
             let items = Self {
                 records: vec![record],
                 ..Self::default()
             };
-            (RECORD, name, items)
+            (RECORD, name, event, items)
         });
         events.chain(plans).chain(records)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use broker::Message;
+use broker::{Input, Message};
 use domain::Timestamp;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
@@ -45,8 +45,8 @@ impl Recorded {
     }
 
     /// A batch is in hand until the guard is dropped.
-    pub(super) fn begin(&self, messages: &[Message]) -> InHand<'_> {
-        let published = messages.iter().map(Message::published_at);
+    pub(super) fn begin(&self, messages: &[(Input, Message)]) -> InHand<'_> {
+        let published = messages.iter().map(|(_, message)| message.published_at());
         if let Some(oldest) = published.min() {
             self.oldest.store(oldest.unix_millis(), Ordering::Relaxed);
         }

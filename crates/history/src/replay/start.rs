@@ -8,8 +8,8 @@ use proto::time::to_proto as instant;
 use proto::v1;
 use store::{NewReplay, ReplayRow};
 
-use super::now;
 use crate::Shared;
+use crate::jobs::now;
 use crate::service::{broker_down, database};
 
 /// Event types that a replay may name; an endpoint has no more.

@@ -13,19 +13,12 @@ use store::{Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
 use telemetry::trace;
 use uuid::Uuid;
 
-use super::now;
 use crate::Shared;
 use crate::again::NewDelivery;
+use crate::jobs::{Stepped, now};
 
 /// Events that are looked at in one step: of some, nothing is to be sent.
 const LOOKED_AT: usize = 128;
-
-/// Whether a step changed anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stepped {
-    Moved,
-    Still,
-}
 
 pub(super) struct Step<'a> {
     pub(super) shared: &'a Shared,

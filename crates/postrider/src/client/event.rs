@@ -140,7 +140,7 @@ fn object(given: Option<String>, file: Option<PathBuf>) -> Result<String> {
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn tag(text: &str) -> Result<(String, String)> {
+pub(super) fn tag(text: &str) -> Result<(String, String)> {
     let (name, value) = text
         .split_once('=')
         .context("a tag is written as name=value")?;

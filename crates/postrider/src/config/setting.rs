@@ -67,6 +67,7 @@ settings! {
     DisableAfter "disable_after" Plain Some("5d"), "an endpoint with nothing but failure for so long is disabled; 0 for never";
     EventRetention "event_retention" Plain Some("30d"), "how long events are kept with their bodies and tags, at least 9d";
     RecordRetention "record_retention" Plain Some("90d"), "how long deliveries, attempts and counts are kept, at least event_retention";
+    SweepAfter "sweep_after" Plain Some("5min"), "an attempt that is overdue for so long, and stands in no stream, is sent for again";
     DuplicateWindow "duplicate_window" Plain Some("20min"), "how long a repeated publish is recognised";
     EgressAllow "egress_allow" Plain Some(""), "CIDRs that deliveries may reach although they are not public";
     EgressAllowHttp "egress_allow_http" Plain Some("false"), "whether endpoints may have http:// URLs";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use broker::{Broker, EndpointDirectory, EventTypeDirectory, KeyDirectory};
+use broker::{Broker, EndpointDirectory, ErasureDirectory, EventTypeDirectory, KeyDirectory};
 use domain::vault::MasterKey;
 use opentelemetry::KeyValue;
 use secrecy::ExposeSecret as _;
@@ -32,6 +32,7 @@ pub(super) struct Foundation {
     pub(super) endpoints: EndpointDirectory,
     pub(super) keys: KeyDirectory,
     pub(super) event_types: EventTypeDirectory,
+    pub(super) erasures: ErasureDirectory,
     /// Of the roles that need a database.
     pool: Option<store::Pool>,
     /// Of the roles that read or write secrets.
@@ -81,6 +82,7 @@ impl Foundation {
             endpoints: EndpointDirectory::new(),
             keys: KeyDirectory::new(),
             event_types: EventTypeDirectory::new(),
+            erasures: ErasureDirectory::new(),
             broker,
             pool,
             master_key,
@@ -150,6 +152,9 @@ impl Foundation {
         tasks.spawn(async move { directory.run(&broker, token).await });
         let (broker, token) = (self.broker.clone(), shutdown.clone());
         let directory = self.event_types.clone();
+        tasks.spawn(async move { directory.run(&broker, token).await });
+        let (broker, token) = (self.broker.clone(), shutdown.clone());
+        let directory = self.erasures.clone();
         tasks.spawn(async move { directory.run(&broker, token).await });
     }
 

@@ -140,6 +140,7 @@ impl Parts {
                 events: config.event_retention,
                 records: config.record_retention,
             },
+            sweep_after: config.sweep_after,
         };
         let role = history::Role::new(config, deps)?;
         role.register_grpc(&mut self.routes);
@@ -204,6 +205,7 @@ fn dispatcher(process: &Process<'_>, foundation: &Foundation) -> Result<Part> {
     let deps = dispatcher::Deps {
         broker: foundation.broker.clone(),
         endpoints: foundation.endpoints.clone(),
+        erasures: foundation.erasures.clone(),
         master_key: foundation.master_key(Role::Dispatcher)?,
     };
     let config = dispatcher::Config {

@@ -37,6 +37,7 @@ pairs! {
     }
     EndedReason EndedReason "reason" {
         EndpointDisabled EndpointDisabled, EndpointDeleted EndpointDeleted, BodyExpired BodyExpired,
+        Erased Erased,
     }
     DeferralReason DeferralReason "reason" {
         Throttled Throttled, Paused Paused,

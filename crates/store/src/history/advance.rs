@@ -1,7 +1,7 @@
 //! How an outcome moves a delivery. A pure rule: the order in which outcomes
 //! are recorded does not matter, and a final state never goes back.
 
-use domain::{DeferralReason, DeliveryState, Outcome, Timestamp};
+use domain::{DeferralReason, DeliveryState, EndedReason, Outcome, Timestamp};
 
 use super::Stats;
 
@@ -37,6 +37,19 @@ impl Standing {
             attempts: 0,
             last_number: 0,
             next_attempt_at: None,
+        }
+    }
+
+    /// One that is not to be made any more, because its event is erased.
+    pub(super) const fn erased(self) -> Self {
+        match self.state {
+            DeliveryState::Pending => Self {
+                state: DeliveryState::Failed,
+                reason: EndedReason::Erased.as_str(),
+                next_attempt_at: None,
+                ..self
+            },
+            _ => self,
         }
     }
 
@@ -141,7 +154,7 @@ mod tests {
 
     use bytes::Bytes;
     use domain::attempt::Failure;
-    use domain::{Attempt, AttemptId, DeferralReason, EndedReason, FailureClass, TraceContext};
+    use domain::{Attempt, AttemptId, FailureClass, TraceContext};
 
     use super::*;
 

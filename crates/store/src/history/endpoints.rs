@@ -11,7 +11,7 @@ use crate::Error;
 const CHUNK: i64 = 500;
 
 /// What still waits when the rest is cancelled, and that is little.
-const COUNT_WAITING: &str = "UPDATE history_endpoints SET \
+pub(super) const COUNT_WAITING: &str = "UPDATE history_endpoints SET \
     throttled = (SELECT COUNT(*) FROM deliveries WHERE endpoint_id = $1 \
     AND state = 'pending' AND reason = 'throttled' AND cause <> 'test'), \
     paused = (SELECT COUNT(*) FROM deliveries WHERE endpoint_id = $1 \

@@ -74,6 +74,48 @@ impl History {
         Ok(expired)
     }
 
+    /// Forgets replays and erasures that ended before `jobs`, and marks of what was
+    /// erased that were made before `marks`.
+    ///
+    /// # Errors
+    ///
+    /// An outage; calling again goes on.
+    pub async fn forget_jobs(&self, jobs: Timestamp, marks: Timestamp) -> Result<(), Error> {
+        let statements = [
+            (
+                "DELETE FROM replays WHERE id IN (SELECT id FROM replays \
+                 WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at LIMIT $2)",
+                jobs,
+            ),
+            (
+                "DELETE FROM erasures WHERE id IN (SELECT id FROM erasures \
+                 WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at LIMIT $2)",
+                jobs,
+            ),
+            (
+                "DELETE FROM erased WHERE (id, erasure_id) IN (SELECT id, erasure_id FROM erased \
+                 WHERE marked_at < $1 ORDER BY marked_at LIMIT $2)",
+                marks,
+            ),
+        ];
+        for (statement, before) in statements {
+            loop {
+                let forgotten = transaction!(self.pool, tx => {
+                    Ok(sqlx::query(statement)
+                        .bind(before.unix_millis())
+                        .bind(CHUNK)
+                        .execute(&mut *tx)
+                        .await?
+                        .rows_affected())
+                })?;
+                if forgotten == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a table's rows of before, owner by owner, as its index has them.
     async fn delete_by<O>(
         &self,

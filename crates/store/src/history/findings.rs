@@ -1,6 +1,6 @@
 //! What a batch means beside what it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     AccountId, Attempt, Cause, DeliveryId, DeliveryState, EndpointId, EventId, EventType, Record,
@@ -21,6 +21,16 @@ pub struct Findings {
     /// Not by a delivery of what is itself about a delivery or an endpoint.
     pub recovered: Vec<Recovered>,
     pub failing: Vec<Failing>,
+    /// What it told of is erased: it must not stand where it came from either.
+    pub erased: ErasedAgain,
+}
+
+/// What was told of although it is erased.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ErasedAgain {
+    pub events: HashSet<EventId>,
+    /// Deleted ones, of which an attempt was told.
+    pub endpoints: HashSet<EndpointId>,
 }
 
 impl Findings {
@@ -29,6 +39,8 @@ impl Findings {
         self.exhausted.append(&mut other.exhausted);
         self.recovered.append(&mut other.recovered);
         self.failing.append(&mut other.failing);
+        self.erased.events.extend(other.erased.events);
+        self.erased.endpoints.extend(other.erased.endpoints);
     }
 }
 

@@ -10,6 +10,7 @@ use super::Stats;
 use super::advance::Standing;
 use super::condition::Condition;
 use super::findings::{Findings, exhausted, failing, recovered};
+use super::marks::{Marks, of_plan};
 use super::read::StandingRow;
 use super::record::Batch;
 use crate::Error;
@@ -57,6 +58,10 @@ pub(super) struct Draft<'a> {
     pub(super) cause: Cause,
     pub(super) generation: i64,
     pub(super) accepted_at: Timestamp,
+    /// Since when its first attempt is due, if that is told.
+    pub(super) planned_at: Option<Timestamp>,
+    /// Its event is erased: it is not made any more.
+    pub(super) erased: bool,
     /// Where it is recorded to stand; `None`: it is not recorded.
     pub(super) before: Option<Standing>,
     /// Where it stands after the batch.
@@ -66,7 +71,11 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// The deliveries that a batch tells of, each once. What is about a deleted
     /// endpoint is left out.
-    pub(super) fn of(batch: Batch<'a>, endpoints: &HashMap<Uuid, Condition>) -> Vec<Self> {
+    pub(super) fn of(
+        batch: Batch<'a>,
+        endpoints: &HashMap<Uuid, Condition>,
+        marks: &Marks,
+    ) -> Vec<Self> {
         let mut seen = HashSet::new();
         let of_plans = batch.plans.iter().flat_map(|plan| {
             plan.deliveries.iter().map(|planned| Self {
@@ -78,6 +87,8 @@ impl<'a> Draft<'a> {
                 cause: planned.cause,
                 generation: number(planned.endpoint_generation),
                 accepted_at: plan.accepted_at,
+                planned_at: Some(plan.planned_at),
+                erased: marks.cover(of_plan(plan)),
                 before: None,
                 standing: Standing::new(false),
             })
@@ -91,6 +102,8 @@ impl<'a> Draft<'a> {
             cause: record.cause,
             generation: number(record.endpoint_generation),
             accepted_at: record.accepted_at,
+            planned_at: None,
+            erased: false,
             before: None,
             standing: Standing::new(false),
         });
@@ -118,6 +131,9 @@ impl<'a> Draft<'a> {
         // Disabled since it was planned.
         let outdated = self.generation < known.endpoints[&self.endpoint_id].generation;
         self.standing = self.before.unwrap_or(Standing::new(outdated));
+        if self.erased {
+            self.standing = self.standing.erased();
+        }
         Ok(())
     }
 }
@@ -146,6 +162,10 @@ pub(super) fn fold<'a>(
     for record in batch.records {
         // Without one: its endpoint is deleted.
         let Some(draft) = by_id.get_mut(&record.delivery_id.uuid()) else {
+            if matches!(record.outcome, Outcome::Attempt(_)) {
+                let erased = &mut changes.findings.erased;
+                erased.endpoints.insert(record.endpoint_id);
+            }
             continue;
         };
         if let Outcome::Attempt(attempt) = &record.outcome {

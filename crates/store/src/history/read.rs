@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use domain::Timestamp;
+use domain::{DeliveryState, Timestamp};
 use uuid::Uuid;
 
 use super::advance::Standing;
@@ -85,6 +85,11 @@ pub(super) struct StandingRow {
 }
 
 impl StandingRow {
+    /// Whether an attempt of this number is recorded, or need not be made.
+    pub(super) fn has_passed(&self, number: i64) -> bool {
+        self.last_number >= number || self.state != DeliveryState::Pending.as_str()
+    }
+
     pub(super) fn standing(&self) -> Result<Standing, Error> {
         let state = self.state.parse();
         Ok(Standing {

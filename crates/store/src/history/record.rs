@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use domain::{AcceptedEvent, Outcome, Plan, Record, Timestamp};
+use domain::{AcceptedEvent, EventId, Outcome, Plan, Record, Timestamp};
 use uuid::Uuid;
 
 use super::days::Day;
 use super::findings::Findings;
 use super::fold::{Draft, Known, fold};
+use super::marks::{self, By, Marks, of_plan, of_record, told_by};
 use super::text::clean;
 use super::{History, read, write};
 use crate::Error;
@@ -20,6 +21,16 @@ pub struct Batch<'a> {
     pub events: &'a [AcceptedEvent],
     pub plans: &'a [Plan],
     pub records: &'a [Record],
+}
+
+/// An item that the tables refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Quarantined<'a> {
+    /// `event`, `plan` or `record`.
+    pub kind: &'static str,
+    /// Its id, or its delivery's and the attempt's number.
+    pub name: &'a str,
+    pub event: EventId,
 }
 
 impl Batch<'_> {
@@ -37,6 +48,47 @@ impl Batch<'_> {
             });
         let all = events.chain(plans).chain(records).chain(attempts);
         all.map(Day::of).collect()
+    }
+}
+
+/// What of a batch is not erased; with marks only, which is seldom.
+struct Kept {
+    events: Vec<AcceptedEvent>,
+    plans: Vec<Plan>,
+    records: Vec<Record>,
+    erased: HashSet<EventId>,
+}
+
+impl Kept {
+    fn of(batch: Batch<'_>, marks: &Marks) -> Self {
+        let erased = told_by(batch).filter(|asked| marks.cover(*asked));
+        let erased = erased.map(|asked| asked.event).collect();
+        let is_kept = |asked| !marks.cover(asked);
+        let events = batch
+            .events
+            .iter()
+            .filter(|event| is_kept(marks::of_event(event)));
+        // Of an erased event stays what became of it; of an account nothing.
+        let plans = batch.plans.iter();
+        let plans = plans.filter(|plan| marks.by(of_plan(plan)) != Some(By::Account));
+        let records = batch
+            .records
+            .iter()
+            .filter(|record| is_kept(of_record(record)));
+        Self {
+            events: events.cloned().collect(),
+            plans: plans.cloned().collect(),
+            records: records.cloned().collect(),
+            erased,
+        }
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        Batch {
+            events: &self.events,
+            plans: &self.plans,
+            records: &self.records,
+        }
     }
 }
 
@@ -83,18 +135,21 @@ impl History {
     /// An outage.
     pub async fn quarantine(
         &self,
-        kind: &str,
-        subject: &str,
+        item: Quarantined<'_>,
         error: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
         transaction!(self.pool, tx => {
-            sqlx::query("INSERT INTO quarantine (id, kind, subject, error, at) VALUES ($1, $2, $3, $4, $5)")
+            sqlx::query(
+                "INSERT INTO quarantine (id, kind, subject, error, at, event_id) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
                 .bind(Uuid::now_v7())
-                .bind(kind)
-                .bind(clean(subject))
+                .bind(item.kind)
+                .bind(item.name)
                 .bind(clean(error))
                 .bind(now.unix_millis())
+                .bind(item.event.uuid())
                 .execute(&mut *tx)
                 .await?;
             Ok(())
@@ -121,7 +176,10 @@ async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Trie
         unknown.sort_unstable();
         return Ok(Tried::Unknown(unknown));
     }
-    let drafts = Draft::of(batch, &endpoints);
+    let marks = Marks::find(connection, told_by(batch)).await?;
+    let kept = (!marks.is_empty()).then(|| Kept::of(batch, &marks));
+    let batch = kept.as_ref().map_or(batch, Kept::batch);
+    let drafts = Draft::of(batch, &endpoints, &marks);
     let keys: Vec<Key<2>> = drafts.iter().map(Draft::key).collect();
     let deliveries = read::standings(connection, &keys).await?;
     let known = Known {
@@ -129,7 +187,10 @@ async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Trie
         endpoints,
         deliveries,
     };
-    let changes = fold(batch, drafts, known)?;
+    let mut changes = fold(batch, drafts, known)?;
+    if let Some(kept) = &kept {
+        changes.findings.erased.events.extend(&kept.erased);
+    }
     write::events(connection, batch.events).await?;
     write::plans(connection, batch.plans).await?;
     write::not_sent(connection, &changes.not_sent).await?;

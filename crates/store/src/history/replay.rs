@@ -17,6 +17,10 @@ const COLUMNS: &str = "id, account, endpoint_id, status, event_types, after_at, 
                        created_at, ended_at, matched, sent, succeeded, failed, cursor_at, \
                        cursor_event";
 
+/// Events that are counted ahead: whoever asks waits for it. More are told as
+/// they come.
+const MAX_MATCHED: i64 = 100_000;
+
 /// A replay to be.
 #[derive(Debug, Clone)]
 pub struct NewReplay {
@@ -62,7 +66,7 @@ pub struct ReplayRow {
 }
 
 impl History {
-    /// Counts what a replay matches, and keeps it for a worker unless that is
+    /// Counts what a replay matches, 100,000 at most, and keeps it for a worker unless that is
     /// all.
     ///
     /// # Errors
@@ -132,7 +136,7 @@ impl History {
                      AND other.endpoint_id = d.endpoint_id AND other.state = 'succeeded')",
                 );
             }
-            query.push(") AS matching");
+            query.push(" LIMIT ").push_bind(MAX_MATCHED).push(") AS matching");
             Ok(query.build_query_scalar().fetch_one(&mut *connection).await?)
         })
     }

@@ -38,14 +38,15 @@ macro_rules! move_delivery {
         " DO UPDATE SET state = excluded.state, \
          reason = CASE WHEN deliveries.state = 'pending' THEN excluded.reason \
          ELSE deliveries.reason END, attempts = excluded.attempts, \
-         last_number = excluded.last_number, next_attempt_at = excluded.next_attempt_at"
+         last_number = excluded.last_number, next_attempt_at = excluded.next_attempt_at, \
+         planned_at = COALESCE(deliveries.planned_at, excluded.planned_at)"
     };
 }
 
 /// A final state keeps the reason it came with.
 static DELIVERIES: Insert = Insert::by_engine(
     "deliveries (id, event_id, endpoint_id, account, event_type, cause, state, reason, \
-     generation, accepted_at, attempts, last_number, next_attempt_at)",
+     generation, accepted_at, attempts, last_number, next_attempt_at, planned_at)",
     concat!("ON CONFLICT (event_id, id)", move_delivery!()),
     concat!("ON CONFLICT (event_id, id, accepted_at)", move_delivery!()),
 );
@@ -163,7 +164,8 @@ pub(super) async fn deliveries<C: Bulk>(
         .numbers(each().map(|draft| draft.accepted_at.unix_millis()))
         .numbers(each().map(|draft| draft.standing.attempts))
         .numbers(each().map(|draft| draft.standing.last_number))
-        .optional_numbers(each().map(next));
+        .optional_numbers(each().map(next))
+        .optional_numbers(each().map(|draft| draft.planned_at.map(Timestamp::unix_millis)));
     connection.put(&DELIVERIES, rows).await
 }
 

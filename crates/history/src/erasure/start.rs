@@ -1,0 +1,95 @@
+//! The calls about erasures.
+
+use domain::{
+    AccountId, EndpointId, ErasureId, ErasureScope, ErasureState, Problem, Reason, Tags, Timestamp,
+};
+use proto::time::to_proto as instant;
+use proto::v1::{self, start_erasure_request::What};
+use store::{ErasureRow, Error};
+
+use crate::Shared;
+use crate::jobs::now;
+use crate::service::database;
+
+pub(crate) fn not_found() -> Problem {
+    let detail = "this account has no erasure with this id; starting one answers with its id";
+    Problem::new(Reason::ErasureNotFound, detail)
+}
+
+/// What a call asks to be erased.
+pub(crate) fn scope(what: Option<What>) -> Result<ErasureScope, Problem> {
+    let invalid =
+        |field: &str, message: &str| Problem::of_field(Reason::FieldInvalid, field, message);
+    match what {
+        None => Err(invalid("event_id", "send event_id, tag, or all: true")),
+        Some(What::EventId(id)) => {
+            let id = id.parse();
+            let id = id.map_err(|_| invalid("event_id", "use an id like evt_<uuid>"))?;
+            Ok(ErasureScope::Event(id))
+        }
+        Some(What::Tag(tag)) => {
+            // What no event can have finds nothing.
+            Tags::parse([(tag.name.clone(), tag.value.clone())])
+                .map_err(|problem| invalid("tag", &problem.detail))?;
+            Ok(ErasureScope::Tag {
+                name: tag.name,
+                value: tag.value,
+            })
+        }
+        Some(What::All(true)) => Ok(ErasureScope::Account),
+        Some(What::All(false)) => Err(invalid("all", "send true, or leave it out")),
+    }
+}
+
+impl Shared {
+    /// Begins to erase.
+    pub(crate) async fn start_erasure(
+        &self,
+        account: &AccountId,
+        scope: &ErasureScope,
+    ) -> Result<v1::Erasure, Problem> {
+        let (store, id) = (&self.deps.store, ErasureId::new());
+        let started = store.start_erasure(id, account, scope, now()).await;
+        started.map_err(|error| database(&error))?;
+        self.erasure_started.notify_one();
+        let row = store.erasure(account, id).await;
+        let row = row.map_err(|error| database(&error))?;
+        row.map(to_proto).ok_or_else(not_found)
+    }
+
+    /// Begins to erase what is left of a deleted endpoint, once.
+    pub(crate) async fn erase_deleted(
+        &self,
+        account: &AccountId,
+        endpoint: EndpointId,
+    ) -> Result<(), Error> {
+        let id = ErasureId::of_endpoint(endpoint);
+        let scope = ErasureScope::Endpoint(endpoint);
+        let store = &self.deps.store;
+        store.start_erasure(id, account, &scope, now()).await?;
+        self.erasure_started.notify_one();
+        Ok(())
+    }
+}
+
+/// An erasure as the API shows it.
+pub(crate) fn to_proto(row: ErasureRow) -> v1::Erasure {
+    let at = |millis| instant(Timestamp::from_unix_millis(millis));
+    let count = |value| u64::try_from(value).unwrap_or(0);
+    let state = match row.ended_at {
+        None => ErasureState::Running,
+        Some(_) => ErasureState::Done,
+    };
+    v1::Erasure {
+        id: ErasureId::from_uuid(row.id).to_string(),
+        state: state.as_str().to_owned(),
+        counts: Some(v1::ErasureCounts {
+            events: count(row.events),
+            deliveries: count(row.deliveries),
+            attempts: count(row.attempts),
+            messages: count(row.messages),
+        }),
+        created_at: Some(at(row.created_at)),
+        ended_at: row.ended_at.map(at),
+    }
+}

@@ -1,0 +1,82 @@
+//! `postrider erase`
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::event::{account_path, segment, tag};
+use super::{Account, Api, Connection, output};
+
+const POLL: Duration = Duration::from_millis(500);
+
+/// What `erase` takes.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct Erase {
+    #[command(flatten)]
+    account: Account,
+    /// This event (evt_…)
+    #[arg(long, group = "what")]
+    event: Option<String>,
+    /// The events that have this tag now, as name=value
+    #[arg(long, group = "what", value_parser = tag)]
+    tag: Option<(String, String)>,
+    /// Everything that was published in the account until now
+    #[arg(long, group = "what")]
+    all: bool,
+    /// Show how far this one (ers_…) is instead
+    #[arg(long, group = "what", value_name = "ID")]
+    show: Option<String>,
+    /// Do not wait for its end
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When a call fails or is refused.
+pub(crate) async fn run(erase: Erase) -> Result<()> {
+    let api = Api::open(&erase.connection)?;
+    let account = account_path(&erase.account);
+    let of = |id: &str| format!("{account}/erasures/{}", segment(id));
+    let mut erasure = match &erase.show {
+        Some(id) => api.get(&of(id), &[]).await?,
+        None => {
+            let path = format!("{account}/erasures");
+            api.send_json(Method::POST, &path, &what(&erase)).await?
+        }
+    };
+    let waits = erase.show.is_none() && !erase.detach;
+    while waits && erasure["ended_at"].is_null() {
+        tokio::time::sleep(POLL).await;
+        let id = erasure["id"].as_str().context("the answer has no id")?;
+        erasure = api.get(&of(id), &[]).await?;
+    }
+    print(&erasure, erase.connection.json)
+}
+
+fn what(erase: &Erase) -> Value {
+    match (&erase.event, &erase.tag) {
+        (Some(event), _) => json!({ "event_id": event }),
+        (None, Some((name, value))) => json!({ "tag": { name: value } }),
+        (None, None) => json!({ "all": erase.all }),
+    }
+}
+
+/// The counts beside the rest, for people.
+fn print(erasure: &Value, json: bool) -> Result<()> {
+    if json {
+        return output::json(erasure);
+    }
+    let mut flat = erasure.as_object().cloned().unwrap_or_default();
+    if let Some(Value::Object(counts)) = flat.remove("counts") {
+        flat.extend(counts);
+    }
+    output::fields(&Value::Object(flat))
+}
