@@ -28,6 +28,34 @@ pub struct ConnectOptions {
     pub url: String,
     /// Shown in the server's list of connections.
     pub name: String,
+    pub login: Login,
+    /// Answers come to subjects under `_INBOX.<this>`, so that permissions can
+    /// keep a role from the answers to another; `_INBOX` if it is empty.
+    pub inbox: String,
+}
+
+/// Who we are at nats-server.
+#[derive(Clone, Default)]
+pub enum Login {
+    /// As the URL says, which may name nobody.
+    #[default]
+    Url,
+    Password {
+        user: String,
+        password: String,
+    },
+    /// The text of a credentials file: a user's JWT and the seed of its key.
+    Credentials(String),
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Url => "Url",
+            Self::Password { .. } => "Password",
+            Self::Credentials(_) => "Credentials",
+        })
+    }
 }
 
 impl fmt::Debug for ConnectOptions {
@@ -71,12 +99,9 @@ impl Broker {
             .map(|address| address.trim().parse::<async_nats::ServerAddr>())
             .collect::<Result<_, std::io::Error>>()
             .map_err(|error| Error::Configuration(error.to_string()))?;
-        let mut settings = async_nats::ConnectOptions::new();
-        // The library takes no credentials from an address.
-        if let Some(address) = addresses.iter().find(|address| address.has_user_pass()) {
-            let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
-            settings =
-                settings.user_and_password(part(address.username()), part(address.password()));
+        let mut settings = login(options.login, &addresses)?;
+        if !options.inbox.is_empty() {
+            settings = settings.custom_inbox_prefix(format!("_INBOX.{}", options.inbox));
         }
         let client = settings
             .name(options.name)
@@ -146,6 +171,31 @@ impl Broker {
     /// last one must be opened anew.
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.connections.clone()
+    }
+}
+
+fn login(
+    login: Login,
+    addresses: &[async_nats::ServerAddr],
+) -> Result<async_nats::ConnectOptions, Error> {
+    let settings = async_nats::ConnectOptions::new();
+    match login {
+        Login::Password { user, password } => Ok(settings.user_and_password(user, password)),
+        Login::Credentials(text) => settings
+            .credentials(&text)
+            // The reason is left out: it might quote the seed.
+            .map_err(|_| Error::Configuration("the credentials file cannot be read".into())),
+        Login::Url => {
+            // The library takes no credentials from an address.
+            let named = addresses.iter().find(|address| address.has_user_pass());
+            let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+            Ok(match named {
+                Some(address) => {
+                    settings.user_and_password(part(address.username()), part(address.password()))
+                }
+                None => settings,
+            })
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Bucket {
         }
     }
 
-    fn stream(self) -> String {
+    pub(crate) fn stream(self) -> String {
         format!("KV_{}", self.name())
     }
 

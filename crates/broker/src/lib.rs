@@ -31,7 +31,7 @@ pub mod topology;
 mod waiting;
 
 pub use census::{Census, ConsumerCensus, StreamCensus};
-pub use connection::{Broker, ConnectOptions};
+pub use connection::{Broker, ConnectOptions, Login};
 pub use consume::{Command, Consumer, Input, Message};
 pub use direct::Place;
 pub use directory::{EndpointDirectory, ErasureDirectory, EventTypeDirectory, KeyDirectory};

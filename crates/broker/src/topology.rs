@@ -1,16 +1,15 @@
 //! The streams and buckets, and the names in them.
+//!
+//! - [`ensure`]: bringing them into being
+
+mod ensure;
 
 use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::jetstream::{ErrorCode, kv};
-use domain::{AccountId, DeliveryId, EndpointId, Partition, Partitions};
-
-use crate::directory::Bucket;
-use crate::{Broker, Error};
+use domain::{AccountId, DeliveryId, EndpointId, Partition};
 
 pub(crate) const EVENTS: &str = "EVENTS";
 pub(crate) const PLANS: &str = "PLANS";
@@ -149,66 +148,4 @@ fn streams(settings: &Settings) -> [Config; 8] {
             ..stream(LEASES, &["$KV.leases.>"])
         },
     ]
-}
-
-impl Broker {
-    /// Brings the streams and buckets into being, or up to these settings.
-    /// Every role may do it, again and again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PartitionsChanged`], or an outage.
-    pub async fn ensure_topology(&self, settings: &Settings) -> Result<(), Error> {
-        self.check_partitions(settings.partitions).await?;
-        for config in streams(settings) {
-            self.jetstream
-                .create_or_update_stream(config)
-                .await
-                .map_err(Error::unavailable)?;
-        }
-        // Somebody else may have created it first, with another count.
-        self.check_partitions(settings.partitions).await?;
-        for bucket in Bucket::ALL {
-            let config = kv::Config {
-                bucket: bucket.name().to_owned(),
-                history: 1,
-                max_age: bucket.max_age().unwrap_or_default(),
-                storage: StorageType::File,
-                num_replicas: settings.replicas,
-                ..kv::Config::default()
-            };
-            self.jetstream
-                .create_or_update_key_value(config)
-                .await
-                .map_err(Error::unavailable)?;
-        }
-        self.set_partitions(Partitions::new(settings.partitions));
-        Ok(())
-    }
-
-    async fn check_partitions(&self, configured: NonZeroU16) -> Result<(), Error> {
-        let stream = match self.jetstream.get_stream(DELIVERIES).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                return match error.kind() {
-                    GetStreamErrorKind::JetStream(inner)
-                        if inner.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-                    {
-                        Ok(())
-                    }
-                    _ => Err(Error::unavailable(error)),
-                };
-            }
-        };
-        let metadata = &stream.cached_info().config.metadata;
-        let stored = metadata
-            .get(PARTITIONS_KEY)
-            .and_then(|text| text.parse().ok());
-        match stored {
-            Some(stored) if stored != configured => {
-                Err(Error::PartitionsChanged { stored, configured })
-            }
-            _ => Ok(()),
-        }
-    }
 }

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     },
     /// Run the role that holds endpoints and keys and answers REST
     Control(Process),
-    /// Bring the database to this version's schema
+    /// Bring the database to this version's schema and, with nats_url, the streams too
     Migrate,
     /// Show or check the configuration
     #[command(subcommand)]

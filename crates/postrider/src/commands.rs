@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::cli::{Cli, Command, ConfigCommand, Flags, Standalone, Target};
 use crate::config::{self, Config, Environment, Setting, Values, Warning};
 use crate::roles::Role;
-use crate::{client, database, demo, serve};
+use crate::{client, database, demo, logs, serve, streams};
 
+const STREAMS_LIMIT: Duration = Duration::from_secs(600);
 const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs the command.
@@ -111,7 +112,16 @@ async fn migrate(loaded: &Loaded) -> Result<()> {
         return Err(missing.into());
     };
     database::migrate(&database::open(url).await?).await?;
-    print("the database has this version's schema")
+    print("the database has this version's schema")?;
+    if loaded.config.nats_url.is_none() {
+        return Ok(());
+    }
+    logs::start(&loaded.config);
+    let broker = streams::connect(&loaded.config, "migrate").await?;
+    tokio::time::timeout(STREAMS_LIMIT, streams::ensure(&broker, &loaded.config))
+        .await
+        .context("nats-server has not confirmed the streams within 10 minutes")??;
+    print("the streams are as this version wants them")
 }
 
 fn show(loaded: &Loaded, json: bool) -> Result<()> {

@@ -4,9 +4,11 @@
 //! - [`setting`]: the table of all settings
 //! - [`source`]: flags, environment and file become texts with an origin
 //! - [`value`]: texts become values
+//! - [`nats_login`]: who a process is at nats-server
 //! - [`check`]: what is allowed but probably not meant
 
 mod check;
+mod nats_login;
 mod setting;
 mod source;
 mod value;
@@ -23,6 +25,7 @@ use secrecy::SecretString;
 use telemetry::trace::AttemptsInTrace;
 
 pub(crate) use check::{Warning, warnings};
+pub(crate) use nats_login::NatsLogin;
 pub(crate) use setting::Setting;
 pub(crate) use source::{Environment, Origin, Values, environment};
 pub(crate) use value::{LogFormat, NatsSync};
@@ -96,6 +99,7 @@ pub(crate) struct Config {
     pub(crate) admin_addr: SocketAddr,
     pub(crate) database_url: Option<SecretString>,
     pub(crate) nats_url: Option<SecretString>,
+    pub(crate) nats_login: NatsLogin,
     pub(crate) nats_sync: NatsSync,
     pub(crate) nats_server: Option<PathBuf>,
     pub(crate) nats_replicas: usize,
@@ -142,6 +146,7 @@ impl Config {
                 &["sqlite", "postgres", "postgresql"],
             )?,
             nats_url: value::url_with_secret(values, Setting::NatsUrl, &["nats", "tls"])?,
+            nats_login: NatsLogin::parse(values)?,
             nats_sync: value::nats_sync(values)?,
             nats_server: values
                 .get(Setting::NatsServer)

@@ -3,7 +3,7 @@
 //! - [`cli`], [`roles`], [`config`]: what is to run, and how
 //! - [`serve`]: a process that runs roles, from its start to its end
 //! - [`wire`]: the roles' parts put together
-//! - [`database`]: opened and migrated
+//! - [`database`], [`streams`]: opened and brought up to date
 //! - [`nats`], [`data_dir`]: what standalone brings along
 //! - [`admin`], [`logs`], [`metrics`], [`traces`], [`otlp`], [`shutdown`]: for
 //!   operators
@@ -24,6 +24,7 @@ mod otlp;
 mod roles;
 mod serve;
 mod shutdown;
+mod streams;
 mod traces;
 mod wire;
 

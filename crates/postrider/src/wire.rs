@@ -40,6 +40,7 @@ use crate::config::Config;
 use crate::logs::Logs;
 use crate::otlp::Sending;
 use crate::roles::Role;
+use crate::streams;
 
 /// The end of the grace period that is left for what comes after the drain.
 const AFTER_DRAIN: Duration = Duration::from_secs(3);
@@ -134,7 +135,9 @@ impl Line<'_> {
         let mut roles = JoinSet::new();
         watching.spawn(watcher.run(stop_watching.clone()));
         let ended = tokio::select! {
-            started = self.foundation.ensure_topology(self.process.config) => started,
+            started = streams::ensure(&self.foundation.broker, self.process.config) => {
+                started.map_err(Into::into)
+            }
             ended = self.servers.ended_early() => ended,
             () = shutdown.cancelled() => Ok(()),
         };

@@ -97,6 +97,7 @@ async fn connect(nats: &Nats) -> Result<Broker> {
     let broker = Broker::connect(ConnectOptions {
         url: nats.url(),
         name: "test".to_owned(),
+        ..ConnectOptions::default()
     })
     .await?;
     let settings = Settings {

@@ -50,6 +50,9 @@ settings! {
     AdminAddr "admin_addr" Plain Some("127.0.0.1:9090"), "where /livez, /readyz and /metrics listen";
     DatabaseUrl "database_url" Url None, "sqlite://… or postgres://…; standalone makes its own";
     NatsUrl "nats_url" Url None, "nats://[user:password@]host:4222; standalone starts its own server";
+    NatsUser "nats_user" Plain None, "the user at nats-server, with nats_password; else as the URL says";
+    NatsPassword "nats_password" Secret None, "nats_user's password";
+    NatsCreds "nats_creds" Secret None, "a credentials file's text (JWT and seed), in place of user and password";
     NatsSync "nats_sync" Plain Some("always"), "durability of the supervised nats-server: always, or how often it syncs to disk";
     NatsServer "nats_server" Plain None, "the nats-server program that standalone starts";
     NatsReplicas "nats_replicas" Plain Some("1"), "copies of each stream, 1 to 5; a cluster wants 3";

@@ -18,11 +18,8 @@ use super::Process;
 use crate::config::{self, Config, Setting};
 use crate::database;
 use crate::roles::Role;
+use crate::streams;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// One try of bringing the streams into being.
-const TOPOLOGY_LIMIT: Duration = Duration::from_secs(30);
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// The parts that roles share.
@@ -48,14 +45,7 @@ impl Foundation {
     /// When an address or a key cannot be used.
     pub(super) async fn open(process: &Process<'_>) -> Result<Self> {
         let config = process.config;
-        let nats_url = needed(&config.nats_url, Setting::NatsUrl)?;
-        let broker = Broker::connect(broker::ConnectOptions {
-            url: nats_url.expose_secret().to_owned(),
-            name: format!("postrider {}", process.name),
-        })
-        .await
-        // Nothing but an address that cannot be used fails here.
-        .map_err(|error| config::Error::Refused(error.to_string()))?;
+        let broker = streams::connect(config, process.name).await?;
         let uses = |setting| {
             process
                 .roles
@@ -113,33 +103,6 @@ impl Foundation {
             what: role.name(),
         };
         self.master_key.clone().ok_or(missing)
-    }
-
-    /// Brings the streams and buckets into being, for as long as it takes.
-    ///
-    /// # Errors
-    ///
-    /// When they exist with settings that cannot be changed.
-    pub(super) async fn ensure_topology(&self, config: &Config) -> Result<()> {
-        let settings = broker::topology::Settings {
-            partitions: config.partitions,
-            duplicate_window: config.duplicate_window,
-            replicas: config.nats_replicas,
-        };
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let attempt = self.broker.ensure_topology(&settings);
-            match tokio::time::timeout(TOPOLOGY_LIMIT, attempt).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error @ broker::Error::PartitionsChanged { .. })) => {
-                    return Err(config::Error::Refused(error.to_string()).into());
-                }
-                Ok(Err(error)) => warn!(%error, "the streams are not there yet: trying again"),
-                Err(_) => warn!("nats-server does not answer: trying again"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
     }
 
     /// Starts the watches that keep the directories current.

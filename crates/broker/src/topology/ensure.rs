@@ -1,0 +1,184 @@
+//! Bringing streams and buckets into being, or up to what is wanted.
+
+use std::num::NonZeroU16;
+
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{Config, StorageType};
+use async_nats::jetstream::{ErrorCode, kv};
+use domain::Partitions;
+
+use super::{DELIVERIES, PARTITIONS_KEY, Settings, streams};
+use crate::directory::Bucket;
+use crate::{Broker, Error};
+
+impl Broker {
+    /// Brings the streams and buckets into being, or up to these settings.
+    /// Every role may do it, again and again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PartitionsChanged`], or an outage.
+    pub async fn ensure_topology(&self, settings: &Settings) -> Result<(), Error> {
+        self.check_partitions(settings.partitions).await?;
+        for config in streams(settings) {
+            self.ensure_stream(config).await?;
+        }
+        // Somebody else may have created it first, with another count.
+        self.check_partitions(settings.partitions).await?;
+        for bucket in Bucket::ALL {
+            if self.bucket_stands(bucket, settings.replicas).await? {
+                continue;
+            }
+            let config = kv::Config {
+                bucket: bucket.name().to_owned(),
+                history: 1,
+                storage: StorageType::File,
+                num_replicas: settings.replicas,
+                ..kv::Config::default()
+            };
+            self.jetstream
+                .create_or_update_key_value(config)
+                .await
+                .map_err(Error::unavailable)?;
+        }
+        self.set_partitions(Partitions::new(settings.partitions));
+        Ok(())
+    }
+
+    /// Looks first: who may not change streams can run on those that
+    /// `postrider migrate` made.
+    async fn ensure_stream(&self, wanted: Config) -> Result<(), Error> {
+        if let Some(found) = self.stream_config(&wanted.name).await?
+            && fulfils(&found, &wanted)
+        {
+            return Ok(());
+        }
+        let ensured = self.jetstream.create_or_update_stream(wanted).await;
+        ensured.map(|_| ()).map_err(Error::unavailable)
+    }
+
+    async fn bucket_stands(&self, bucket: Bucket, replicas: usize) -> Result<bool, Error> {
+        let found = self.stream_config(&bucket.stream()).await?;
+        Ok(found.is_some_and(|found| found.num_replicas == replicas))
+    }
+
+    async fn check_partitions(&self, configured: NonZeroU16) -> Result<(), Error> {
+        let Some(config) = self.stream_config(DELIVERIES).await? else {
+            return Ok(());
+        };
+        let stored = config.metadata.get(PARTITIONS_KEY);
+        match stored.and_then(|text| text.parse().ok()) {
+            Some(stored) if stored != configured => {
+                Err(Error::PartitionsChanged { stored, configured })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `None`: there is no such stream.
+    async fn stream_config(&self, name: &str) -> Result<Option<Config>, Error> {
+        match self.jetstream.get_stream(name).await {
+            Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(inner)
+                    if inner.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(None)
+                }
+                _ => Err(Error::unavailable(error)),
+            },
+        }
+    }
+}
+
+/// Whether a stream is as it should be. The server fills in what is left open,
+/// so only what `streams` sets is compared.
+fn fulfils(found: &Config, wanted: &Config) -> bool {
+    let same_window =
+        wanted.duplicate_window.is_zero() || found.duplicate_window == wanted.duplicate_window;
+    let same_metadata = wanted
+        .metadata
+        .iter()
+        .all(|(key, value)| found.metadata.get(key) == Some(value));
+    let per_subject = |config: &Config| config.max_messages_per_subject.max(0);
+    let kept = |config: &Config| {
+        (
+            config.subjects.clone(),
+            config.retention,
+            config.discard,
+            config.max_age,
+            config.num_replicas,
+            per_subject(config),
+        )
+    };
+    let allowed = |config: &Config| {
+        (
+            config.allow_direct,
+            config.allow_rollup,
+            config.deny_delete,
+            config.allow_message_ttl,
+            config.allow_message_schedules,
+        )
+    };
+    same_window && same_metadata && kept(found) == kept(wanted) && allowed(found) == allowed(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn settings() -> Settings {
+        Settings {
+            partitions: NonZeroU16::MIN,
+            duplicate_window: Duration::from_secs(60),
+            replicas: 3,
+        }
+    }
+
+    #[test]
+    fn what_the_server_fills_in_is_no_difference_and_what_we_set_is() {
+        for wanted in streams(&settings()) {
+            let mut found = wanted.clone();
+            found.max_messages = -1;
+            found.max_messages_per_subject = match wanted.max_messages_per_subject {
+                0 => -1,
+                limit => limit,
+            };
+            found.metadata.insert("_nats.ver".into(), "2.15.1".into());
+            if wanted.duplicate_window.is_zero() {
+                found.duplicate_window = Duration::from_secs(120);
+            }
+            assert!(fulfils(&found, &wanted), "{}", wanted.name);
+
+            let changes: [fn(&mut Config); 5] = [
+                |config| config.num_replicas = 1,
+                |config| config.max_age += DAY,
+                |config| config.subjects.push("more".into()),
+                |config| config.allow_message_schedules = !config.allow_message_schedules,
+                |config| config.deny_delete = !config.deny_delete,
+            ];
+            for change in changes {
+                let mut changed = found.clone();
+                change(&mut changed);
+                assert!(!fulfils(&changed, &wanted), "{}", wanted.name);
+            }
+        }
+    }
+
+    #[test]
+    fn another_window_or_partition_count_is_a_difference() {
+        let [events, _, deliveries, ..] = streams(&settings());
+        let other = Settings {
+            partitions: NonZeroU16::MAX,
+            duplicate_window: Duration::from_secs(61),
+            ..settings()
+        };
+        let [other_events, _, other_deliveries, ..] = streams(&other);
+        assert!(!fulfils(&events, &other_events));
+        assert!(!fulfils(&deliveries, &other_deliveries));
+    }
+}
