@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::child;
+use super::disk::Disk;
 use super::settings::Settings;
 use crate::config::NatsSync;
 use crate::data_dir;
@@ -71,6 +72,7 @@ impl Supervisor {
         let server = Server {
             program,
             settings: settings.clone(),
+            disk: Disk::of(dir),
             port: None,
         };
         let thread = std::thread::Builder::new()
@@ -111,6 +113,7 @@ impl Supervisor {
 struct Server {
     program: PathBuf,
     settings: Settings,
+    disk: Disk,
     /// Chosen by the first start; clients know only this one.
     port: Option<u16>,
 }
@@ -118,6 +121,8 @@ struct Server {
 /// How one run of the server ended.
 enum End {
     Stopped,
+    /// Ended by us, so that it writes again.
+    RoomAgain,
     Exited(ExitStatus),
 }
 
@@ -140,8 +145,9 @@ fn supervise(
     let mut pause = FIRST_PAUSE;
     loop {
         let since = Instant::now();
-        match wait(&mut child, stopped) {
+        match wait(&mut child, &mut server.disk, stopped) {
             Ok(End::Stopped) => return,
+            Ok(End::RoomAgain) => {}
             Ok(End::Exited(status)) => warn!(%status, "nats-server ended: starting it again"),
             Err(error) => warn!(%error, "waiting for nats-server failed: starting it again"),
         }
@@ -203,6 +209,7 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(lines) = child.stderr.take() {
+            let disk = self.disk.clone();
             // Ends with the child, whose end closes the pipe.
             std::thread::Builder::new()
                 .name("nats-log".into())
@@ -210,7 +217,10 @@ impl Server {
                     BufReader::new(lines)
                         .lines()
                         .map_while(Result::ok)
-                        .for_each(log)
+                        .for_each(|line| {
+                            disk.heed(&line);
+                            log(line);
+                        })
                 })?;
         }
         Ok(child)
@@ -248,8 +258,12 @@ fn own_program() -> io::Result<PathBuf> {
     }
 }
 
-fn wait(child: &mut Child, stopped: &mpsc::Receiver<()>) -> io::Result<End> {
+fn wait(child: &mut Child, disk: &mut Disk, stopped: &mpsc::Receiver<()>) -> io::Result<End> {
     loop {
+        if disk.has_room_again() {
+            end(child);
+            return Ok(End::RoomAgain);
+        }
         if let Some(status) = child.try_wait()? {
             return Ok(End::Exited(status));
         }
