@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client;
 use crate::config::Setting;
 use crate::nats;
+use crate::plan;
 use crate::roles::Role;
 
 /// Sends webhooks: publish an event once, and it is delivered, signed, retried
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Replay(client::replay::Replay),
     /// Have events forgotten, and wait until they are
     Erase(client::erase::Erase),
+    /// Estimate what a load needs: replicas, disk, network, cost
+    Plan(plan::Plan),
     /// Standalone with receivers and sample events
     #[command(hide = true)]
     Demo(Standalone),

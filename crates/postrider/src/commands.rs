@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::cli::{Cli, Command, ConfigCommand, Flags, Standalone, Target};
 use crate::config::{self, Config, Environment, Setting, Values, Warning};
 use crate::roles::Role;
-use crate::{client, database, demo, logs, serve, streams};
+use crate::{client, database, demo, logs, plan, serve, streams};
 
 const STREAMS_LIMIT: Duration = Duration::from_secs(600);
 const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(5);
@@ -49,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Resend(resend) => client::event::resend(resend).await?,
         Command::Replay(replay) => client::replay::run(replay).await?,
         Command::Erase(erase) => client::erase::run(erase).await?,
+        Command::Plan(load) => plan::run(&load)?,
         Command::Demo(flags) => demo::run(Loaded::new(&flags.flags(), file)?).await?,
         // Handled before the runtime was started.
         Command::NatsChild(_) => {}

@@ -7,7 +7,7 @@
 //! - [`nats`], [`data_dir`]: what standalone brings along
 //! - [`admin`], [`logs`], [`metrics`], [`traces`], [`otlp`], [`shutdown`]: for
 //!   operators
-//! - [`client`], [`commands`], [`demo`]: the other subcommands
+//! - [`client`], [`commands`], [`demo`], [`plan`]: the other subcommands
 
 mod admin;
 mod cli;
@@ -21,6 +21,7 @@ mod logs;
 mod metrics;
 mod nats;
 mod otlp;
+mod plan;
 mod roles;
 mod serve;
 mod shutdown;
