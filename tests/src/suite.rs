@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
@@ -66,7 +66,10 @@ pub fn trial<D: Send + 'static>(
     })
 }
 
-/// Runs every scenario in every mode, each mode against one deployment that is
+/// The scenarios of a mode.
+type Scenarios = fn() -> Vec<Scenario<Arc<Deployment>>>;
+
+/// Runs every scenario in its modes, each mode against one deployment that is
 /// started when the first scenario needs it. After the last one, no log may
 /// hold an error.
 ///
@@ -74,16 +77,16 @@ pub fn trial<D: Send + 'static>(
 ///
 /// When the runtime cannot be made.
 #[must_use]
-pub fn run_in_both_modes(
+pub fn run_in_modes(
     settings: &'static [(&'static str, &'static str)],
-    scenarios: fn() -> Vec<Scenario<Arc<Deployment>>>,
+    modes: &[(Mode, Scenarios)],
 ) -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = runtime();
     let mut trials = Vec::new();
     let mut shared = Vec::new();
-    for mode in [Mode::Standalone, Mode::Processes] {
-        let deployment = Arc::new(Shared::new(mode, settings));
+    for (mode, scenarios) in modes {
+        let deployment = Arc::new(Shared::new(*mode, settings));
         for scenario in scenarios() {
             let (handle, deployment) = (runtime.clone(), deployment.clone());
             trials.push(trial(&runtime, mode.name(), scenario, move || {
@@ -109,7 +112,8 @@ pub fn run_in_both_modes(
 struct Shared {
     mode: Mode,
     settings: &'static [(&'static str, &'static str)],
-    started: tokio::sync::Mutex<Option<Arc<Deployment>>>,
+    /// Or why it could not be started: the next scenario need not try again.
+    started: tokio::sync::Mutex<Option<Result<Arc<Deployment>, String>>>,
 }
 
 impl Shared {
@@ -123,18 +127,22 @@ impl Shared {
 
     async fn get(&self) -> Result<Arc<Deployment>> {
         let mut started = self.started.lock().await;
-        if let Some(deployment) = started.as_ref() {
-            return Ok(deployment.clone());
+        if started.is_none() {
+            let deployment = Deployment::start(self.mode, self.settings).await;
+            *started = Some(
+                deployment
+                    .map(Arc::new)
+                    .map_err(|error| format!("{error:?}")),
+            );
         }
-        let deployment = Arc::new(Deployment::start(self.mode, self.settings).await?);
-        *started = Some(deployment.clone());
-        Ok(deployment)
+        let deployment = started.as_ref().context("it was just set")?;
+        deployment.clone().map_err(|error| anyhow!(error))
     }
 
     /// Drops the deployment; false if its logs hold errors.
     #[expect(clippy::print_stderr, reason = "this is what the test program reports")]
     fn finish(&self) -> bool {
-        let Some(deployment) = self.started.blocking_lock().take() else {
+        let Some(Ok(deployment)) = self.started.blocking_lock().take() else {
             return true;
         };
         match deployment.errors_logged() {

@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{Cli, Command, ConfigCommand, Flags, Standalone, Target};
 use crate::config::{self, Config, Environment, Setting, Values, Warning};
+use crate::logs::Logs;
 use crate::roles::Role;
-use crate::{client, database, demo, logs, plan, serve, streams};
+use crate::{client, database, demo, plan, serve, streams};
 
 const STREAMS_LIMIT: Duration = Duration::from_secs(600);
 const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(5);
@@ -117,7 +118,7 @@ async fn migrate(loaded: &Loaded) -> Result<()> {
     if loaded.config.nats_url.is_none() {
         return Ok(());
     }
-    logs::start(&loaded.config);
+    Logs::start(&loaded.config);
     let broker = streams::connect(&loaded.config, "migrate").await?;
     tokio::time::timeout(STREAMS_LIMIT, streams::ensure(&broker, &loaded.config))
         .await

@@ -1,12 +1,127 @@
 //! nats-server and PostgreSQL beneath a deployment, away and back.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
+use tokio::sync::{MappedMutexGuard, MutexGuard};
 
-use super::{Deployment, Mode};
+use super::{ADMIN_KEY, Deployment, MASTER_KEY, Mode, binary};
+use crate::cluster::{Cluster, NODES};
 use crate::nats::raw::Raw;
+use crate::nats::{Nats, password};
+use crate::postgres::Postgres;
+use crate::small_disk::SmallDisk;
 
 impl Deployment {
+    pub(super) async fn start_foundations(&self) -> Result<()> {
+        let mut postgres = Postgres::new(self.dir.path())?;
+        postgres.start().await?;
+        *self.postgres.lock().await = Some(postgres);
+        let mut migrate = match &self.overlay {
+            Some(overlay) => {
+                self.start_cluster().await?;
+                overlay.migration(&self.database_url().await?, self.dir.path())?
+            }
+            None => {
+                // Standalone hands it to its own nats-server.
+                let sync = self.setting("POSTRIDER_NATS_SYNC").unwrap_or("always");
+                let mut nats = Nats::new(self.dir.path(), sync)?;
+                nats.start().await?;
+                *self.nats.lock().await = Some(nats);
+                let mut migrate = Command::new(binary()?);
+                migrate.arg("migrate");
+                self.role_settings("migrate", &mut migrate).await?;
+                migrate
+            }
+        };
+        migrate.envs(self.settings.iter().map(|(k, v)| (k, v)));
+        let output = migrate.output()?;
+        ensure!(
+            output.status.success(),
+            "migrate: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    async fn start_cluster(&self) -> Result<()> {
+        let mut cluster = self.cluster.lock().await;
+        let cluster = cluster.as_mut().context("the overlay has servers")?;
+        for node in 0..NODES {
+            cluster.start(node)?;
+        }
+        for node in 0..NODES {
+            cluster.healthy(node).await?;
+        }
+        Ok(())
+    }
+
+    /// The three nats-servers of [`Mode::Overlay`], to be killed and started.
+    pub async fn cluster(&self) -> MappedMutexGuard<'_, Cluster> {
+        MutexGuard::map(self.cluster.lock().await, |cluster| {
+            cluster.as_mut().expect("this mode has a cluster")
+        })
+    }
+
+    /// Asks every probe that the overlay gives to a role's pod.
+    ///
+    /// # Errors
+    ///
+    /// Names the first that is not answered well.
+    pub async fn probe(&self, role: &str) -> Result<()> {
+        let overlay = self.overlay.as_ref().context("there are no pods")?;
+        overlay.probe(role).await
+    }
+
+    /// Who `role` is and where its foundations are.
+    pub(super) async fn role_settings(&self, role: &str, command: &mut Command) -> Result<()> {
+        let nats = self
+            .nats
+            .lock()
+            .await
+            .as_ref()
+            .context("nats-server first")?
+            .url();
+        command
+            .env("POSTRIDER_NATS_URL", nats)
+            .env("POSTRIDER_NATS_USER", role)
+            .env("POSTRIDER_NATS_PASSWORD", password(role))
+            .env("POSTRIDER_DATABASE_URL", self.database_url().await?)
+            .env("POSTRIDER_INGEST_URL", self.grpc("ingest"))
+            .env("POSTRIDER_HISTORY_URL", self.grpc("history"))
+            .env("POSTRIDER_MASTER_KEY", MASTER_KEY)
+            .env("POSTRIDER_ADMIN_KEY", ADMIN_KEY);
+        Ok(())
+    }
+
+    pub(super) async fn database_url(&self) -> Result<String> {
+        Ok(self
+            .postgres
+            .lock()
+            .await
+            .as_ref()
+            .context("PostgreSQL first")?
+            .url())
+    }
+
+    /// What nats-server refused a role, by its log: a permission that is missing
+    /// in `deploy/nats/users.conf`.
+    pub(super) fn violations(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.dir.path())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with("nats") || !name.ends_with(".log") {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+            let refused = text.lines().filter(|line| line.contains("Violation"));
+            found.extend(refused.map(|line| format!("{name}: {line}")));
+        }
+        Ok(found)
+    }
+
     /// The supervised or separate nats-server: killed (SIGKILL).
     ///
     /// # Errors
@@ -91,7 +206,9 @@ impl Deployment {
     pub async fn raw_nats(&self) -> Result<Raw> {
         if let Some(nats) = self.nats.lock().await.as_ref() {
             let url = nats.url();
-            return Raw::connect(url.trim_start_matches("nats://"), None).await;
+            let password = password("operator");
+            let user = Some(("operator", password.as_str()));
+            return Raw::connect(url.trim_start_matches("nats://"), user).await;
         }
         let dir = self.dir().join("data/nats");
         let id = self.supervised_nats()?.as_raw_nonzero();
@@ -144,6 +261,15 @@ impl Deployment {
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "sqlite3: {error}");
         Ok(())
+    }
+
+    /// The disk of [`Deployment::start_on_small_disk`].
+    ///
+    /// # Errors
+    ///
+    /// When it was started otherwise.
+    pub fn disk(&self) -> Result<&SmallDisk> {
+        self.disk.as_ref().context("it has no disk of its own")
     }
 
     /// The child of standalone.

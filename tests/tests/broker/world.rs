@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use broker::topology::Settings;
-use broker::{Broker, ConnectOptions, Consumer, Message};
+use broker::{Broker, ConnectOptions, Consumer, Login, Message};
 use bytes::Bytes;
 use domain::{
     AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, EndpointId, EventId, EventType,
     Partition, Timestamp, TraceContext,
 };
-use harness::nats::Nats;
+use harness::nats::{Nats, password};
 use harness::wait::eventually;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -70,8 +70,10 @@ impl World {
         let address = url.strip_prefix("nats://").context("it is such a URL")?;
         let mut connection = BufReader::new(TcpStream::connect(address).await?);
         let length = payload.len();
+        let password = password("operator");
         let text = format!(
-            "CONNECT {{\"verbose\":false}}\r\nPUB {subject} {length}\r\n{payload}\r\nPING\r\n"
+            "CONNECT {{\"verbose\":false,\"user\":\"operator\",\"pass\":\"{password}\"}}\r\n\
+             PUB {subject} {length}\r\n{payload}\r\nPING\r\n"
         );
         connection.write_all(text.as_bytes()).await?;
         let mut line = String::new();
@@ -97,6 +99,10 @@ async fn connect(nats: &Nats) -> Result<Broker> {
     let broker = Broker::connect(ConnectOptions {
         url: nats.url(),
         name: "test".to_owned(),
+        login: Login::Password {
+            user: "operator".to_owned(),
+            password: password("operator"),
+        },
         ..ConnectOptions::default()
     })
     .await?;

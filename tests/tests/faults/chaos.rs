@@ -152,7 +152,7 @@ async fn publish(
 async fn kill_each_in_turn(deployment: &Deployment) -> Result<()> {
     let victims: &[&'static str] = match deployment.mode() {
         Mode::Standalone => &["standalone", "standalone"],
-        Mode::Processes => &ROLES,
+        Mode::Processes | Mode::Overlay => &ROLES,
     };
     for victim in victims {
         tokio::time::sleep(Duration::from_secs(2)).await;

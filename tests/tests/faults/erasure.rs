@@ -57,7 +57,7 @@ async fn an_erasure_goes_on_after_a_kill(mode: Mode) -> Result<()> {
     .await?;
     let victim = match mode {
         Mode::Standalone => "standalone",
-        Mode::Processes => "history",
+        Mode::Processes | Mode::Overlay => "history",
     };
     deployment.kill(victim)?;
     deployment.start_process(victim).await?;

@@ -7,10 +7,13 @@
 )]
 
 mod chaos;
+mod cluster;
+mod disk;
 mod erasure;
 mod outages;
 mod quarantine;
 mod replay;
+mod rolling;
 mod sweep;
 mod tails;
 
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
         outages::with_processes(),
     ));
     trials.extend(in_mode(&runtime, Mode::Processes, sweep::with_processes()));
+    trials.extend(in_mode(&runtime, Mode::Standalone, disk::scenarios()));
+    trials.extend(in_mode(&runtime, Mode::Processes, rolling::scenarios()));
+    trials.extend(in_mode(&runtime, Mode::Overlay, cluster::scenarios()));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

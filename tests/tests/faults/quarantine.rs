@@ -48,7 +48,7 @@ async fn a_record_that_is_refused_takes_nothing_with_it(mode: Mode) -> Result<()
         .await?;
     let process = match mode {
         Mode::Standalone => "standalone",
-        Mode::Processes => "history",
+        Mode::Processes | Mode::Overlay => "history",
     };
     eventually(
         "what is good is recorded, the rest counted",

@@ -58,7 +58,7 @@ async fn a_replay_goes_on_after_a_kill(mode: Mode) -> Result<()> {
 
     let victim = match mode {
         Mode::Standalone => "standalone",
-        Mode::Processes => "history",
+        Mode::Processes | Mode::Overlay => "history",
     };
     deployment.kill(victim)?;
     deployment.start_process(victim).await?;

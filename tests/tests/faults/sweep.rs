@@ -33,7 +33,7 @@ pub(crate) fn with_processes() -> Vec<Scenario<Mode>> {
 fn recorder(mode: Mode) -> &'static str {
     match mode {
         Mode::Standalone => "standalone",
-        Mode::Processes => "history",
+        Mode::Processes | Mode::Overlay => "history",
     }
 }
 

@@ -125,7 +125,7 @@ async fn a_kill_loses_and_repeats_no_operational_event(deployment: Arc<Deploymen
     receiver.wait_for("gone", 1, LIMIT).await?;
     let victims: &[&str] = match mode {
         Mode::Standalone => &["standalone"],
-        Mode::Processes => &["control", "ingest"],
+        Mode::Processes | Mode::Overlay => &["control", "ingest"],
     };
     if mode == Mode::Processes {
         deployment.kill("ingest")?;

@@ -32,7 +32,7 @@ fn lines(deployment: &Deployment, name: &str, text: &str) -> Result<Vec<Value>> 
 fn dispatcher(deployment: &Deployment) -> &'static str {
     match deployment.mode() {
         Mode::Standalone => "standalone",
-        Mode::Processes => "dispatcher",
+        Mode::Processes | Mode::Overlay => "dispatcher",
     }
 }
 

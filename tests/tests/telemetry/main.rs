@@ -8,9 +8,11 @@ mod secrets;
 mod traces;
 
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use harness::collector::Collector;
+use harness::deployment::{Deployment, Mode};
+use harness::suite::Scenario;
 
 static COLLECTOR: OnceLock<Collector> = OnceLock::new();
 
@@ -31,13 +33,18 @@ fn main() -> ExitCode {
         ("POSTRIDER_LOG", "debug"),
         ("POSTRIDER_LOG_FORMAT", "json"),
     ];
-    harness::suite::run_in_both_modes(settings.leak(), || {
-        let mut scenarios = Vec::new();
-        scenarios.extend(traces::scenarios());
-        scenarios.extend(metrics::scenarios());
-        scenarios.extend(levels::scenarios());
-        scenarios.extend(secrets::scenarios());
-        scenarios.extend(agent::scenarios());
-        scenarios
-    })
+    harness::suite::run_in_modes(
+        settings.leak(),
+        &[(Mode::Standalone, everything), (Mode::Processes, everything)],
+    )
+}
+
+fn everything() -> Vec<Scenario<Arc<Deployment>>> {
+    let mut scenarios = Vec::new();
+    scenarios.extend(traces::scenarios());
+    scenarios.extend(metrics::scenarios());
+    scenarios.extend(levels::scenarios());
+    scenarios.extend(secrets::scenarios());
+    scenarios.extend(agent::scenarios());
+    scenarios
 }

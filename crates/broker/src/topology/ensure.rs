@@ -32,6 +32,7 @@ impl Broker {
             let config = kv::Config {
                 bucket: bucket.name().to_owned(),
                 history: 1,
+                max_age: bucket.max_age().unwrap_or_default(),
                 storage: StorageType::File,
                 num_replicas: settings.replicas,
                 ..kv::Config::default()
@@ -59,7 +60,8 @@ impl Broker {
 
     async fn bucket_stands(&self, bucket: Bucket, replicas: usize) -> Result<bool, Error> {
         let found = self.stream_config(&bucket.stream()).await?;
-        Ok(found.is_some_and(|found| found.num_replicas == replicas))
+        let max_age = bucket.max_age().unwrap_or_default();
+        Ok(found.is_some_and(|found| found.num_replicas == replicas && found.max_age == max_age))
     }
 
     async fn check_partitions(&self, configured: NonZeroU16) -> Result<(), Error> {

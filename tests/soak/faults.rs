@@ -1,0 +1,86 @@
+//! What can happen to a deployment, and its recovery.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::cluster::NODES;
+use harness::deployment::{Deployment, ROLES};
+
+use rustix::process::Signal;
+
+use crate::chance::Chance;
+
+const READY: Duration = Duration::from_secs(90);
+/// How long something stays away.
+const AWAY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    RoleKilled(&'static str),
+    RoleRestarted(&'static str),
+    ServerKilled(usize),
+    ServerDrained(usize),
+    ServerHangs(usize),
+    DatabaseAway,
+}
+
+impl Fault {
+    pub(crate) fn any(chance: &mut Chance) -> Self {
+        let role = ROLES[chance.below(ROLES.len() as u64) as usize];
+        let node = chance.below(NODES as u64) as usize;
+        match chance.below(6) {
+            0 => Self::RoleKilled(role),
+            1 => Self::RoleRestarted(role),
+            2 => Self::ServerKilled(node),
+            3 => Self::ServerDrained(node),
+            4 => Self::ServerHangs(node),
+            _ => Self::DatabaseAway,
+        }
+    }
+
+    /// Does it, and waits until all is as before.
+    pub(crate) async fn happen(self, deployment: &Deployment) -> Result<()> {
+        match self {
+            Self::RoleKilled(role) => deployment.kill(role)?,
+            Self::RoleRestarted(role) => deployment.terminate(role)?,
+            Self::ServerKilled(node) => deployment.cluster().await.kill(node)?,
+            Self::ServerDrained(node) => deployment.cluster().await.drain(node).await?,
+            Self::ServerHangs(node) => deployment.cluster().await.signal(node, Signal::STOP)?,
+            Self::DatabaseAway => deployment.stop_database().await?,
+        }
+        match self {
+            Self::RoleKilled(role) | Self::RoleRestarted(role) => {
+                deployment.start_process(role).await?;
+            }
+            Self::ServerKilled(node) | Self::ServerDrained(node) => {
+                tokio::time::sleep(AWAY).await;
+                deployment.cluster().await.start(node)?;
+                deployment.cluster().await.healthy(node).await?;
+            }
+            Self::ServerHangs(node) => {
+                tokio::time::sleep(AWAY).await;
+                deployment.cluster().await.signal(node, Signal::CONT)?;
+                deployment.cluster().await.healthy(node).await?;
+            }
+            Self::DatabaseAway => {
+                tokio::time::sleep(AWAY).await;
+                deployment.start_database().await?;
+            }
+        }
+        deployment.ready(READY).await
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoleKilled(role) => write!(f, "{role} killed"),
+            Self::RoleRestarted(role) => write!(f, "{role} restarted"),
+            Self::ServerKilled(node) => write!(f, "nats-server {node} killed"),
+            Self::ServerHangs(node) => write!(f, "nats-server {node} hangs"),
+            Self::ServerDrained(node) => write!(f, "nats-server {node} drained"),
+            Self::DatabaseAway => write!(f, "database away"),
+        }
+    }
+}
