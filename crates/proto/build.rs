@@ -8,7 +8,8 @@ use prost::Message;
 
 const ROOT: &str = "../../proto";
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "postrider/v1/audit.proto",
     "postrider/v1/ingest.proto",
     "postrider/v1/endpoint.proto",
     "postrider/v1/history.proto",
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     let descriptors = protox::compile(FILES, [ROOT])?;
-    let public = protox::compile(&FILES[..3], [ROOT])?;
+    let public = protox::compile(&FILES[..4], [ROOT])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("postrider.v1.bin"), public.encode_to_vec())?;
     tonic_prost_build::configure()

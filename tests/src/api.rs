@@ -33,6 +33,15 @@ impl Api {
         Self { base, key, client }
     }
 
+    /// The same, over another HTTP client.
+    #[must_use]
+    pub fn over(&self, client: reqwest::Client) -> Self {
+        Self {
+            client,
+            ..self.clone()
+        }
+    }
+
     /// The same with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {

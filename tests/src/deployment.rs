@@ -4,6 +4,7 @@
 mod foundations;
 mod measures;
 mod overlay;
+mod secured;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -87,6 +88,9 @@ impl Doors {
 pub struct Deployment {
     mode: Mode,
     settings: Vec<(String, String)>,
+    /// Everything speaks TLS, with the certificates in this folder: `ca.pem`
+    /// signs them, `server` is every server's and `client` every client's.
+    certificates: Option<PathBuf>,
     doors: Mutex<BTreeMap<&'static str, Doors>>,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     nats: tokio::sync::Mutex<Option<Nats>>,
@@ -106,7 +110,7 @@ impl Deployment {
     ///
     /// When a part does not start or is not ready within 60 s.
     pub async fn start(mode: Mode, settings: &[(&str, &str)]) -> Result<Self> {
-        Self::start_in(own_dir()?, mode, settings, None).await
+        Self::start_in(own_dir()?, mode, settings, None, None).await
     }
 
     /// Starts standalone with its data on a disk of so many megabytes.
@@ -117,7 +121,7 @@ impl Deployment {
     pub async fn start_on_small_disk(megabytes: u32) -> Result<Self> {
         let dir = own_dir()?;
         let disk = SmallDisk::new(dir.path(), megabytes).await?;
-        Self::start_in(dir, Mode::Standalone, &[], Some(disk)).await
+        Self::start_in(dir, Mode::Standalone, &[], Some(disk), None).await
     }
 
     async fn start_in(
@@ -125,6 +129,7 @@ impl Deployment {
         mode: Mode,
         settings: &[(&str, &str)],
         disk: Option<SmallDisk>,
+        certificates: Option<PathBuf>,
     ) -> Result<Self> {
         let names: &[&'static str] = match mode {
             Mode::Standalone => &["standalone"],
@@ -148,6 +153,7 @@ impl Deployment {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
+            certificates,
             doors: Mutex::new(doors?),
             processes: Mutex::default(),
             nats: tokio::sync::Mutex::default(),
@@ -256,13 +262,13 @@ impl Deployment {
     /// The base address of REST.
     #[must_use]
     pub fn http(&self) -> String {
-        format!("http://{}", self.role("control").http)
+        format!("{}://{}", self.scheme(), self.role("control").http)
     }
 
     /// The address where `role` answers gRPC.
     #[must_use]
     pub fn grpc(&self, role: &str) -> String {
-        format!("http://{}", self.role(role).grpc)
+        format!("{}://{}", self.scheme(), self.role(role).grpc)
     }
 
     /// The admin address of a process.

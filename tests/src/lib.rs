@@ -9,12 +9,14 @@
 //! - [`receiver`]: a customer's endpoint
 //! - [`hostile`]: endpoints that do what they can to their sender
 //! - [`api`]: REST and gRPC clients
+//! - [`certificates`]: an authority, and what it signs
 //! - [`collector`]: an OTLP receiver
 //! - [`load`]: a stream of events under which things are broken
 //! - [`suite`]: running scenarios against a shared deployment
 //! - [`wait`]: waiting for something to become true
 
 pub mod api;
+pub mod certificates;
 pub mod cluster;
 pub mod collector;
 pub mod deployment;

@@ -71,12 +71,21 @@ impl Nats {
     ///
     /// When the configuration cannot be written.
     pub fn new(dir: &Path, sync: &str) -> Result<Self> {
+        Self::with(dir, sync, "")
+    }
+
+    /// The same, with further lines of configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Nats::new`].
+    pub fn with(dir: &Path, sync: &str, further: &str) -> Result<Self> {
         let port = free_port();
         let dir = dir.to_owned();
         let config = format!(
             "server_name: test\nlisten: \"127.0.0.1:{port}\"\n\
              jetstream {{ store_dir: {:?}, sync_interval: {sync:?} }}\n\
-             include common.conf\n",
+             include common.conf\n{further}\n",
             dir.join("jetstream")
         );
         copy_deployed(&dir)?;

@@ -1,6 +1,6 @@
 //! A PostgreSQL cluster of the test's own.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -59,6 +59,35 @@ impl Postgres {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(cluster)
+    }
+
+    /// Speaks TLS, with `server.pem` and `server.key` of a folder, and nothing
+    /// else. Before [`Postgres::start`].
+    ///
+    /// # Errors
+    ///
+    /// When its files cannot be written.
+    pub fn secure(&self, certificates: &Path) -> Result<()> {
+        let data = self.data();
+        let own = |path: &Path| -> Result<()> {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            if geteuid().is_root() {
+                let (user, group) = postgres_user()?;
+                chown(path, Some(user), Some(group))?;
+            }
+            Ok(())
+        };
+        for name in ["server.pem", "server.key"] {
+            std::fs::copy(certificates.join(name), data.join(name))?;
+            own(&data.join(name))?;
+        }
+        let path = data.join("postgresql.conf");
+        let settings = std::fs::read_to_string(&path)?;
+        let secure = "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n";
+        std::fs::write(&path, format!("{settings}\n{secure}"))?;
+        let rules = "hostssl all all 127.0.0.1/32 trust\n";
+        std::fs::write(data.join("pg_hba.conf"), rules)?;
+        Ok(())
     }
 
     /// The address clients connect to.
@@ -206,7 +235,6 @@ fn postgres_user() -> Result<(u32, u32)> {
 
 /// Lets the unprivileged user reach the data directory.
 fn open_parents(data: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let temporary = std::env::temp_dir();
     for parent in data
         .ancestors()

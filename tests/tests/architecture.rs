@@ -8,12 +8,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which crates of this workspace a crate may import, in tests too.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("proto", &["domain"]),
     ("telemetry", &["domain"]),
     ("broker", &["domain", "proto", "telemetry"]),
     ("store", &["domain"]),
+    ("resolver", &[]),
     ("ingest", BELOW_ROLES),
     ("fanout", BELOW_ROLES),
     ("dispatcher", BELOW_ROLES),
@@ -23,7 +24,14 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("tests", ALL),
 ];
 
-const BELOW_ROLES: &[&str] = &["domain", "proto", "telemetry", "broker", "store"];
+const BELOW_ROLES: &[&str] = &[
+    "domain",
+    "proto",
+    "telemetry",
+    "broker",
+    "store",
+    "resolver",
+];
 
 const ALL: &[&str] = &[
     "domain",
@@ -31,6 +39,7 @@ const ALL: &[&str] = &[
     "telemetry",
     "broker",
     "store",
+    "resolver",
     "ingest",
     "fanout",
     "dispatcher",
@@ -39,7 +48,8 @@ const ALL: &[&str] = &[
 ];
 
 /// Libraries that only these crates may import.
-const ONLY: [(&str, &[&str]); 5] = [
+const ONLY: [(&str, &[&str]); 6] = [
+    ("hickory-resolver", &["resolver"]),
     ("async-nats", &["broker"]),
     ("sqlx", &["store"]),
     ("protox", &["proto"]),

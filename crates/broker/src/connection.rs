@@ -1,6 +1,7 @@
 //! The connection to nats-server.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub struct ConnectOptions {
     /// Answers come to subjects under `_INBOX.<this>`, so that permissions can
     /// keep a role from the answers to another; `_INBOX` if it is empty.
     pub inbox: String,
+    pub tls: Tls,
 }
 
 /// Who we are at nats-server.
@@ -56,6 +58,16 @@ impl fmt::Debug for Login {
             Self::Credentials(_) => "Credentials",
         })
     }
+}
+
+/// Files that secure the connection, beside the address. They are read for each
+/// connection anew.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// Who signs the server's certificate; `None`: the system's authorities.
+    pub authority: Option<PathBuf>,
+    /// The own certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 impl fmt::Debug for ConnectOptions {
@@ -103,7 +115,7 @@ impl Broker {
         if !options.inbox.is_empty() {
             settings = settings.custom_inbox_prefix(format!("_INBOX.{}", options.inbox));
         }
-        let client = settings
+        let client = secured(settings, options.tls)
             .name(options.name)
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -196,6 +208,17 @@ fn login(
                 None => settings,
             })
         }
+    }
+}
+
+fn secured(mut settings: async_nats::ConnectOptions, tls: Tls) -> async_nats::ConnectOptions {
+    if let Some(authority) = tls.authority {
+        // Whoever names an authority does not want to speak in plain text.
+        settings = settings.add_root_certificates(authority).require_tls(true);
+    }
+    match tls.identity {
+        Some((certificate, key)) => settings.add_client_certificate(certificate, key),
+        None => settings,
     }
 }
 

@@ -100,6 +100,10 @@ pub enum Command {
     DisableEndpoint(pipeline::DisableEndpoint),
     /// An operational event is to be published.
     RaiseEvent(pipeline::RaiseEvent),
+    /// Keys were used.
+    NoteKeyUses(pipeline::NoteKeyUses),
+    /// Somebody did something at another role.
+    NoteAudit(pipeline::NoteAudit),
 }
 
 /// The messages of an input, one at a time or as they come. Keep it until the

@@ -5,6 +5,7 @@ mod endpoints;
 mod erasures;
 mod event_types;
 mod keys;
+mod uses;
 mod write;
 
 use std::time::Duration;

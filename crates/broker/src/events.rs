@@ -14,7 +14,7 @@ use prost::Message as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::topology::{DISABLE_ENDPOINT_SUBJECT, EVENTS, RAISE_EVENT_SUBJECT, event_subject};
+use crate::topology::{EVENTS, event_subject};
 use crate::{Broker, Error};
 
 /// Hex of the payload's digest; tells a repeat from another event.
@@ -103,40 +103,6 @@ impl Broker {
         let event = proto::pipeline::AcceptedEvent::decode(message.payload)
             .map_err(proto::DecodeError::from)?;
         Ok(Some(event.try_into()?))
-    }
-
-    /// Asks control to disable an endpoint.
-    ///
-    /// # Errors
-    ///
-    /// An outage.
-    pub async fn send_disable(
-        &self,
-        command: proto::pipeline::DisableEndpoint,
-    ) -> Result<(), Error> {
-        let payload = Bytes::from(command.encode_to_vec());
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
-        self.publish_for_ever(DISABLE_ENDPOINT_SUBJECT.to_owned(), headers, payload)
-            .await
-            .map(|_| ())
-    }
-
-    /// Asks control to publish an operational event.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses it for good.
-    pub async fn send_raise_event(
-        &self,
-        command: proto::pipeline::RaiseEvent,
-    ) -> Result<(), Error> {
-        let payload = Bytes::from(command.encode_to_vec());
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
-        self.publish_for_ever(RAISE_EVENT_SUBJECT.to_owned(), headers, payload)
-            .await
-            .map(|_| ())
     }
 
     /// Publishes the same message again and again until it is acked. The

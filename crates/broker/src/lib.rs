@@ -13,6 +13,7 @@
 //! - [`directory`]: endpoints, keys and event types, as every role sees them
 
 mod census;
+mod commands;
 mod connection;
 pub mod consume;
 mod direct;
@@ -31,7 +32,7 @@ pub mod topology;
 mod waiting;
 
 pub use census::{Census, ConsumerCensus, StreamCensus};
-pub use connection::{Broker, ConnectOptions, Login};
+pub use connection::{Broker, ConnectOptions, Login, Tls};
 pub use consume::{Command, Consumer, Input, Message};
 pub use direct::Place;
 pub use directory::{EndpointDirectory, ErasureDirectory, EventTypeDirectory, KeyDirectory};

@@ -91,6 +91,8 @@ pub(crate) fn member_subject(id: &str) -> String {
 
 pub(crate) const DISABLE_ENDPOINT_SUBJECT: &str = "command.disable_endpoint";
 pub(crate) const RAISE_EVENT_SUBJECT: &str = "command.raise_event";
+pub(crate) const NOTE_KEY_USES_SUBJECT: &str = "command.note_key_uses";
+pub(crate) const NOTE_AUDIT_SUBJECT: &str = "command.note_audit";
 
 /// The streams as they should be.
 fn streams(settings: &Settings) -> [Config; 8] {

@@ -1,11 +1,14 @@
 //! What may be done with endpoints, keys and event types, by whom. Both APIs
 //! call this and nothing beneath it.
 
+mod audit;
 mod bootstrap;
 mod commands;
 mod endpoints;
 mod event_types;
 mod keys;
+mod limits;
+mod master_keys;
 mod outbox;
 mod sessions;
 mod streams;
@@ -30,6 +33,8 @@ pub(crate) use endpoints::{
 };
 pub(crate) use event_types::{EventTypeView, NewEventType};
 pub(crate) use keys::{KeyView, NewKey};
+pub(crate) use limits::LimitsView;
+pub(crate) use master_keys::MasterKeysView;
 pub(crate) use sessions::{Session, Started};
 pub(crate) use upstream::{HistoryClient, IngestClient};
 
@@ -49,6 +54,8 @@ struct Inner {
     upstream: Upstream,
     /// Something was left in the outbox.
     marked: Notify,
+    /// Another master key may seal.
+    look_at_master_keys: Notify,
     /// The tables, the first keys and the catalogue are there.
     ready: AtomicBool,
     /// Ends answers that would never end by themselves.
@@ -62,12 +69,13 @@ impl Control {
         {
             return Err(Error::AdminKey);
         }
-        let upstream = Upstream::new(&config, &deps.master_key)?;
+        let upstream = Upstream::new(&deps);
         Ok(Self(Arc::new(Inner {
             config,
             deps,
             upstream,
             marked: Notify::new(),
+            look_at_master_keys: Notify::new(),
             ready: AtomicBool::new(false),
             ending: CancellationToken::new(),
         })))
@@ -127,6 +135,10 @@ impl Control {
         tasks.spawn(async move { control.obey_for_ever(&token).await });
         let (control, token) = (self.clone(), shutdown.clone());
         tasks.spawn(async move { streams::watch(&control.0.deps.broker, &token).await });
+        let (control, token) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { control.follow_master_keys(&token).await });
+        let (control, token) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { control.expire_audit_for_ever(&token).await });
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 error!(%error, "a part of control panicked");

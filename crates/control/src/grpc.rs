@@ -1,9 +1,11 @@
 //! `EndpointService`.
 
+mod audit;
 mod policy;
 
 use std::time::Duration;
 
+use domain::audit::Via;
 use domain::key::Identity;
 use domain::{AccountId, EndpointId, Problem};
 use proto::status::from_problem;
@@ -19,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 use crate::core::{Control, EndpointChange, EndpointView, NewEndpoint, endpoint_not_found};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Service(pub(crate) Control);
 
 /// Who calls, for which account, with what.
@@ -37,6 +39,8 @@ impl Service {
     ) -> Result<Call<T>, Problem> {
         let token = proto::metadata::bearer(request.metadata()).map(str::to_owned);
         let identity = self.0.authenticate(token.as_deref()).await?;
+        let origin = proto::metadata::origin(Via::Grpc, request.extensions());
+        let identity = identity.coming_from(origin);
         let message = request.into_inner();
         let account = AccountId::parse(account(&message))?;
         Ok(Call {

@@ -13,25 +13,35 @@ use std::sync::Arc;
 
 use broker::{Broker, EndpointDirectory, EventTypeDirectory, KeyDirectory};
 use domain::egress::Policy;
-use domain::vault::MasterKey;
+use domain::vault::Vault;
+use proto::v1::audit_service_server::AuditServiceServer;
 use proto::v1::endpoint_service_server::EndpointServiceServer;
+use resolver::Resolver;
 use store::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
+use tonic::transport::Channel;
 
 use crate::core::Control;
+
+/// What an account may have and do; `None`: as much as it likes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    pub endpoints: Option<u32>,
+    /// What ingest is told too; here to be shown.
+    pub events_per_account: Option<u32>,
+    /// As [`Limits::events_per_account`].
+    pub events_per_key: Option<u32>,
+}
 
 /// How control works.
 #[derive(Clone)]
 pub struct Config {
+    pub limits: Limits,
     /// Which URLs may be registered.
     pub egress: Policy,
     /// The operator's own admin key for all accounts.
     pub admin_key: Option<String>,
-    /// Where ingest answers gRPC.
-    pub ingest_url: String,
-    /// Where history answers gRPC.
-    pub history_url: String,
     /// Where people reach this service.
     pub public_url: String,
 }
@@ -40,8 +50,6 @@ impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("egress", &self.egress)
-            .field("ingest_url", &self.ingest_url)
-            .field("history_url", &self.history_url)
             .field("public_url", &self.public_url)
             .finish_non_exhaustive()
     }
@@ -55,18 +63,18 @@ pub struct Deps {
     pub keys: KeyDirectory,
     pub event_types: EventTypeDirectory,
     pub registry: Registry,
-    pub master_key: Arc<MasterKey>,
+    pub vault: Arc<Vault>,
+    /// For the hosts of URLs that are registered.
+    pub resolver: Resolver,
+    /// The way to ingest's gRPC.
+    pub ingest: Channel,
+    /// The way to history's gRPC.
+    pub history: Channel,
 }
 
 /// A configuration that control cannot work with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not the address of a gRPC server.
-    #[error("{name} is not an http:// or https:// URL")]
-    Url {
-        /// Which one.
-        name: &'static str,
-    },
     /// The admin key cannot be used.
     #[error(
         "the admin key needs 16 to 256 printable ASCII characters without spaces; one that begins with pr_ must be a whole Postrider key"
@@ -92,11 +100,11 @@ impl Role {
         })
     }
 
-    /// Adds `EndpointService`.
+    /// Adds `EndpointService` and `AuditService`.
     pub fn register_grpc(&self, routes: &mut RoutesBuilder) {
-        routes.add_service(EndpointServiceServer::new(grpc::Service(
-            self.control.clone(),
-        )));
+        let service = grpc::Service(self.control.clone());
+        routes.add_service(AuditServiceServer::new(service.clone()));
+        routes.add_service(EndpointServiceServer::new(service));
     }
 
     /// REST with its description, and the dashboard.

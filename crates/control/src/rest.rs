@@ -2,6 +2,7 @@
 //! routes makes both.
 
 mod attempts;
+mod audit;
 mod bodies;
 mod deliveries;
 mod document;
@@ -12,6 +13,8 @@ mod event_types;
 mod events;
 mod fields;
 mod keys;
+mod limits;
+mod master_keys;
 mod policy;
 mod portal_sessions;
 mod problem;
@@ -93,6 +96,11 @@ fn table() -> OpenApiRouter<Control> {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::delete))
         .routes(routes!(portal_sessions::create))
+        .routes(routes!(audit::list_of_account))
+        .routes(routes!(audit::list))
+        .routes(routes!(master_keys::list))
+        .routes(routes!(master_keys::rotate))
+        .routes(routes!(limits::get))
 }
 
 async fn nothing_here(request: Request) -> Refusal {
@@ -145,13 +153,17 @@ mod tests {
                 .is_some_and(|version| version.starts_with("3.1"))
         );
         let paths = json["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 27);
+        assert_eq!(paths.len(), 29 + 3);
         let mut ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
                 let place = format!("{method} {path}");
                 assert!(operation["summary"].is_string(), "{place}");
                 assert!(operation["responses"]["default"].is_object(), "{place}");
+                assert!(
+                    operation["security"][0]["key"].is_array(),
+                    "{place}: which scope?"
+                );
                 let id = operation["operationId"].as_str().expect("an operation id");
                 assert!(ids.insert(id.to_owned()), "{id} names two operations");
                 for name in path

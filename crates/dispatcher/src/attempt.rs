@@ -55,7 +55,12 @@ impl Sender {
         .headers();
         let request_headers = recorded(&headers);
         // On the heap: an attempt's task is moved when it is spawned.
-        let exchange = Box::pin(self.client.post(&endpoint.url, headers, body, timeout)).await;
+        let exchange =
+            Box::pin(
+                self.client
+                    .post(&endpoint.account, &endpoint.url, headers, body, timeout),
+            )
+            .await;
         let next_attempt_at = decide::next_attempt_at(
             schedule,
             delivery.attempt_number,

@@ -5,9 +5,11 @@
 mod client;
 mod connect;
 mod failure;
-mod resolve;
+mod proxy;
 
 pub(crate) use client::{Answer, Client, Exchange, Settings};
+pub use connect::{NoRoots, Way};
+pub use proxy::{NotAProxy, Proxy};
 
 #[cfg(test)]
 mod tests;

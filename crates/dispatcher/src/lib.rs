@@ -35,4 +35,5 @@ mod spans;
 mod step;
 mod withdraw;
 
+pub use http::{NoRoots, NotAProxy, Proxy, Way};
 pub use role::{Config, Deps, Error, Probe, Role};

@@ -114,7 +114,7 @@ mod tests {
             samples::sealed(endpoint.id, &new, None),
             samples::sealed(endpoint.id, &old, Some(Timestamp::from_unix_millis(9_000))),
         ];
-        let secrets = Keyring::new(Arc::new(samples::master_key()))
+        let secrets = Keyring::new(Arc::new(samples::vault()))
             .secrets(&endpoint)
             .unwrap();
         let body = Bytes::from_static(b"{\"a\":1}");
@@ -161,7 +161,7 @@ mod tests {
         let mut endpoint = samples::endpoint();
         let pairs = [("X-Api-Key", "hush"), ("authorization", "Bearer hush")];
         endpoint.policy.headers = Some(samples::sealed_headers(endpoint.id, &pairs));
-        let secrets = Keyring::new(Arc::new(samples::master_key()))
+        let secrets = Keyring::new(Arc::new(samples::vault()))
             .secrets(&endpoint)
             .unwrap();
         let mut head = Head {
@@ -192,7 +192,7 @@ mod tests {
         let pairs = [("Webhook-Id", "other"), ("traceparent", "other")];
         endpoint.policy.headers = Some(samples::sealed_headers(endpoint.id, &pairs));
         endpoint.version += 1;
-        let secrets = Keyring::new(Arc::new(samples::master_key()))
+        let secrets = Keyring::new(Arc::new(samples::vault()))
             .secrets(&endpoint)
             .unwrap();
         let trace = TraceContext::root([1; 24]);

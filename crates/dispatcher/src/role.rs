@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker::{Broker, EndpointDirectory, ErasureDirectory, RecordPublisher};
 use domain::egress::Policy;
 use domain::retry::Schedule;
-use domain::vault::MasterKey;
+use domain::vault::Vault;
 use domain::{Partitions, breaker};
 use telemetry::trace::AttemptsInTrace;
 use tokio::sync::{Semaphore, watch};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::attempt::Sender;
 use crate::conductor::Conductor;
 use crate::deliver::Deliver;
-use crate::http::{Client, Settings};
+use crate::http::{Client, NoRoots, Settings, Way};
 use crate::item::{Ends, end_messages};
 use crate::lanes::{self, Lanes};
 use crate::metrics::{Gauges, Metrics};
@@ -39,6 +39,8 @@ pub struct Config {
     pub timeout: Duration,
     /// Where attempts may go.
     pub egress: Policy,
+    /// What lies on the way there.
+    pub way: Way,
     /// The header's value.
     pub user_agent: String,
     /// POSTs in flight at once.
@@ -62,15 +64,15 @@ pub struct Deps {
     pub endpoints: EndpointDirectory,
     pub erasures: ErasureDirectory,
     /// Opens the endpoints' secrets.
-    pub master_key: Arc<MasterKey>,
+    pub vault: Arc<Vault>,
 }
 
 /// Why a dispatcher cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// TLS has nothing to trust.
-    #[error("no usable root certificates: install the system's CA bundle, e.g. ca-certificates")]
-    NoRootCertificates,
+    #[error(transparent)]
+    NoRootCertificates(#[from] NoRoots),
     /// A defect: one of its tasks panicked.
     #[error("a task of the dispatcher failed")]
     Task(#[source] tokio::task::JoinError),
@@ -122,12 +124,13 @@ impl Role {
     pub fn new(config: Config, deps: Deps) -> Result<Self, Error> {
         let connections = TaskTracker::new();
         let client = Client::new(Settings {
-            policy: Arc::new(config.egress.clone()),
+            policy: config.egress.clone(),
+            way: config.way.clone(),
             timeout: config.timeout,
             tracker: connections.clone(),
         });
         Ok(Self {
-            client: client.map_err(|_| Error::NoRootCertificates)?,
+            client: client?,
             config,
             deps,
             connections,
@@ -164,7 +167,7 @@ impl Role {
             broker,
             endpoints,
             erasures,
-            master_key,
+            vault,
         } = deps;
         // Cancelled with `shutdown`, or when this ends for another reason.
         let shutdown = shutdown.child_token();
@@ -175,7 +178,7 @@ impl Role {
             records: RecordPublisher::start(&broker, &publishing),
             broker: broker.clone(),
             erasures: erasures.clone(),
-            keyring: Keyring::new(master_key),
+            keyring: Keyring::new(vault),
             sender: Sender {
                 client,
                 schedule: config.schedule,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use domain::custom_headers::SealedHeaders;
 use domain::signature::Secret;
-use domain::vault::{MasterKey, SealedSecret};
+use domain::vault::{MasterKey, RANDOM_BYTES, SealedSecret, Vault};
 use domain::{
     AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, DeliveryPolicy, Endpoint,
     EndpointId, EventId, EventType, Timestamp, TraceContext,
@@ -16,8 +16,8 @@ use domain::{
 
 use crate::item::{Item, Source};
 
-pub(crate) fn master_key() -> MasterKey {
-    MasterKey::from_bytes([7; 32])
+pub(crate) fn vault() -> Vault {
+    MasterKey::from_bytes([7; 32]).into()
 }
 
 /// The secret that [`endpoint`] has, made of `byte`.
@@ -30,27 +30,27 @@ pub(crate) fn sealed(
     secret: &Secret,
     valid_until: Option<Timestamp>,
 ) -> SealedSecret {
-    let key = master_key();
-    let sealed = key.seal(secret.expose().as_bytes(), endpoint.as_bytes(), [1; 24]);
+    let text = secret.expose().as_bytes();
+    let sealed = vault().seal(text, endpoint.as_bytes(), [1; RANDOM_BYTES]);
     SealedSecret {
-        master_key_id: key.id(),
-        sealed: sealed.into(),
+        master_key_id: sealed.master_key_id,
+        sealed: sealed.bytes,
         valid_until,
     }
 }
 
 /// Headers as an endpoint's policy holds them; they are not checked.
 pub(crate) fn sealed_headers(endpoint: EndpointId, pairs: &[(&str, &str)]) -> SealedHeaders {
-    let key = master_key();
     let owner = [endpoint.as_bytes().as_slice(), b" headers"].concat();
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(name, value)| format!("[{name:?},{value:?}]"))
         .collect();
     let plaintext = format!("[{}]", pairs.join(","));
+    let sealed = vault().seal(plaintext.as_bytes(), &owner, [2; RANDOM_BYTES]);
     SealedHeaders {
-        master_key_id: key.id(),
-        sealed: key.seal(plaintext.as_bytes(), &owner, [2; 24]).into(),
+        master_key_id: sealed.master_key_id,
+        sealed: sealed.bytes,
     }
 }
 

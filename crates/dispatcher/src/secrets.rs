@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::custom_headers::CustomHeaders;
 use domain::signature::Secret;
-use domain::vault::MasterKey;
+use domain::vault::Vault;
 use domain::{Endpoint, EndpointId, Timestamp};
 use http::{HeaderName, HeaderValue};
 use tracing::error;
@@ -20,7 +20,7 @@ const CAPACITY: usize = 50_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "could not open the secrets of {endpoint}, sealed under master key {sealed_under}; \
-     the configured master key is {configured}"
+     the configured master keys are {configured}"
 )]
 pub(crate) struct NotOpened {
     endpoint: EndpointId,
@@ -58,24 +58,28 @@ impl Secrets {
 
 #[derive(Debug)]
 pub(crate) struct Keyring {
-    master_key: Arc<MasterKey>,
+    vault: Arc<Vault>,
     opened: Mutex<HashMap<EndpointId, Opened>>,
 }
 
-/// The version of an endpoint that was opened, and what came of it.
-type Opened = (u64, Result<Arc<Secrets>, NotOpened>);
+/// The version of an endpoint that was opened, with which generation of keys,
+/// and what came of it.
+type Opened = (u64, u64, Result<Arc<Secrets>, NotOpened>);
 
 impl Keyring {
-    pub(crate) fn new(master_key: Arc<MasterKey>) -> Self {
+    pub(crate) fn new(vault: Arc<Vault>) -> Self {
         let opened = Mutex::default();
-        Self { master_key, opened }
+        Self { vault, opened }
     }
 
     /// The secrets of the endpoint as it is now.
     pub(crate) fn secrets(&self, endpoint: &Endpoint) -> Result<Arc<Secrets>, NotOpened> {
         let kept = self.lock().get(&endpoint.id).cloned();
-        if let Some((version, secrets)) = kept
+        let now = self.vault.generation();
+        if let Some((version, generation, secrets)) = kept
             && version == endpoint.version
+            // What did not open may open with other keys.
+            && (secrets.is_ok() || generation == now)
         {
             return secrets;
         }
@@ -88,7 +92,7 @@ impl Keyring {
         if opened.len() >= CAPACITY {
             opened.clear();
         }
-        opened.insert(endpoint.id, (endpoint.version, secrets.clone()));
+        opened.insert(endpoint.id, (endpoint.version, now, secrets.clone()));
         secrets
     }
 
@@ -96,15 +100,12 @@ impl Keyring {
         let not_opened = |sealed_under: &str| NotOpened {
             endpoint: endpoint.id,
             sealed_under: sealed_under.to_owned(),
-            configured: self.master_key.id(),
+            configured: self.configured(),
         };
         let mut current = None;
         let mut old = Vec::new();
         for sealed in &endpoint.secrets {
-            let text = self
-                .master_key
-                .open(&sealed.sealed, endpoint.id.as_bytes())
-                .ok();
+            let text = self.vault.open(&sealed.sealed, endpoint.id.as_bytes()).ok();
             let secret = text
                 .as_deref()
                 .and_then(|text| std::str::from_utf8(text).ok())
@@ -119,7 +120,7 @@ impl Keyring {
         let headers = match &endpoint.policy.headers {
             None => Vec::new(),
             Some(sealed) => sealed
-                .open(&self.master_key, endpoint.id)
+                .open(&self.vault, endpoint.id)
                 .ok()
                 .and_then(|headers| to_http(&headers))
                 .ok_or_else(|| not_opened(&sealed.master_key_id))?,
@@ -129,6 +130,11 @@ impl Keyring {
             old,
             headers,
         })
+    }
+
+    fn configured(&self) -> String {
+        let ids: Vec<String> = self.vault.keys().iter().map(|key| key.id()).collect();
+        ids.join(", ")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, Opened>> {
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_old_secret_is_valid_until_its_grace_ends() {
-        let keyring = Keyring::new(Arc::new(samples::master_key()));
+        let keyring = Keyring::new(Arc::new(samples::vault()));
         let mut endpoint = samples::endpoint();
         let (new, old) = (samples::secret(2), samples::secret(1));
         endpoint.secrets = vec![
@@ -178,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_new_version_is_opened_anew() {
-        let keyring = Keyring::new(Arc::new(samples::master_key()));
+        let keyring = Keyring::new(Arc::new(samples::vault()));
         let mut endpoint = samples::endpoint();
         keyring.secrets(&endpoint).unwrap();
         let new = samples::secret(9);
@@ -190,7 +196,7 @@ mod tests {
 
     #[test]
     fn another_endpoints_secret_or_none_is_refused() {
-        let keyring = Keyring::new(Arc::new(samples::master_key()));
+        let keyring = Keyring::new(Arc::new(samples::vault()));
         let mut endpoint = samples::endpoint();
         endpoint.secrets = samples::endpoint().secrets;
         assert!(keyring.secrets(&endpoint).is_err());
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn headers_are_opened_for_their_endpoint_only() {
-        let keyring = Keyring::new(Arc::new(samples::master_key()));
+        let keyring = Keyring::new(Arc::new(samples::vault()));
         let mut endpoint = samples::endpoint();
         endpoint.policy.headers = Some(samples::sealed_headers(endpoint.id, &[("X-A", "b")]));
         let headers = &keyring.secrets(&endpoint).unwrap().headers;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::EndpointId;
 use crate::problem::FieldViolation;
-use crate::vault::{MasterKey, VaultError};
+use crate::vault::{RANDOM_BYTES, Sealed, Vault, VaultError};
 
 /// What stands for a value that is not shown.
 pub const REDACTED: &str = "***";
@@ -57,7 +57,7 @@ pub struct CustomHeaders(Vec<(String, Zeroizing<String>)>);
 /// Headers that only the master key opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedHeaders {
-    /// Which master key: [`MasterKey::id`].
+    /// Which master key: [`crate::vault::MasterKey::id`].
     pub master_key_id: String,
     /// What [`CustomHeaders::seal`] made.
     pub sealed: Bytes,
@@ -119,16 +119,24 @@ impl CustomHeaders {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Seals them for one endpoint. The nonce must be random and never used
-    /// again.
+    /// Seals them for one endpoint. The random bytes must never be used again.
     #[must_use]
-    pub fn seal(&self, key: &MasterKey, endpoint: EndpointId, nonce: [u8; 24]) -> SealedHeaders {
+    pub fn seal(
+        &self,
+        vault: &Vault,
+        endpoint: EndpointId,
+        random: [u8; RANDOM_BYTES],
+    ) -> SealedHeaders {
         let pairs: Vec<(&str, &str)> = self.expose().collect();
         let plaintext = serde_json::to_vec(&pairs).expect("text pairs are JSON");
         let plaintext = Zeroizing::new(plaintext);
+        let Sealed {
+            master_key_id,
+            bytes,
+        } = vault.seal(&plaintext, &owner(endpoint), random);
         SealedHeaders {
-            master_key_id: key.id(),
-            sealed: key.seal(&plaintext, &owner(endpoint), nonce).into(),
+            master_key_id,
+            sealed: bytes,
         }
     }
 }
@@ -139,8 +147,8 @@ impl SealedHeaders {
     /// # Errors
     ///
     /// [`VaultError::NotOpened`].
-    pub fn open(&self, key: &MasterKey, endpoint: EndpointId) -> Result<CustomHeaders, VaultError> {
-        let plaintext = key.open(&self.sealed, &owner(endpoint))?;
+    pub fn open(&self, vault: &Vault, endpoint: EndpointId) -> Result<CustomHeaders, VaultError> {
+        let plaintext = vault.open(&self.sealed, &owner(endpoint))?;
         let pairs: Vec<(String, String)> =
             serde_json::from_slice(&plaintext).map_err(|_| VaultError::NotOpened)?;
         let pairs = pairs
@@ -157,7 +165,9 @@ impl fmt::Debug for CustomHeaders {
     }
 }
 
-fn owner(endpoint: EndpointId) -> Vec<u8> {
+/// Whom an endpoint's sealed headers belong to.
+#[must_use]
+pub fn owner(endpoint: EndpointId) -> Vec<u8> {
     [endpoint.as_bytes().as_slice(), PURPOSE].concat()
 }
 
@@ -195,6 +205,7 @@ fn is_value(value: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::vault::MasterKey;
 
     fn check(name: &str, value: &str) -> Result<CustomHeaders, FieldViolation> {
         CustomHeaders::check(vec![(name.to_owned(), value.to_owned())])
@@ -263,15 +274,18 @@ mod tests {
 
     #[test]
     fn only_the_endpoints_own_headers_open() {
-        let (key, endpoint) = (MasterKey::from_bytes([1; 32]), EndpointId::new());
+        let master = MasterKey::from_bytes([1; 32]);
+        let (key, endpoint) = (Vault::from(master), EndpointId::new());
         let headers = check("X-Api-Key", "hush").unwrap();
         assert!(!format!("{headers:?}").contains("hush"));
-        let sealed = headers.seal(&key, endpoint, [9; 24]);
+        let sealed = headers.seal(&key, endpoint, [9; RANDOM_BYTES]);
         assert_eq!(sealed.open(&key, endpoint).unwrap(), headers);
         assert!(sealed.open(&key, EndpointId::new()).is_err());
         // A secret of the same endpoint is no header.
         let secret = SealedHeaders {
-            sealed: key.seal(b"[]", endpoint.as_bytes(), [8; 24]).into(),
+            sealed: key
+                .seal(b"[]", endpoint.as_bytes(), [8; RANDOM_BYTES])
+                .bytes,
             ..sealed
         };
         assert!(secret.open(&key, endpoint).is_err());

@@ -2,19 +2,23 @@
 //! message, and at connect, for safety.
 
 mod address;
+mod allowance;
 mod url;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
-
+pub use self::allowance::{Allowance, HostPattern, NotAnAllowance};
 pub use self::url::{EndpointUrl, MAX_URL_CHARS};
+use crate::AccountId;
 
 /// What the operator allows beyond public addresses and https.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Networks that are let through although they are not public.
-    pub allow: Vec<IpNet>,
+    /// What is let through although it is not public.
+    pub allow: Vec<Allowance>,
+    /// The same for endpoints of one account only.
+    pub accounts: BTreeMap<AccountId, Vec<Allowance>>,
     /// Plain http is accepted.
     pub allow_http: bool,
     /// Loopback addresses and `localhost` are accepted.
@@ -22,15 +26,37 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether a connection to this address may be opened. An IPv4 address
-    /// mapped into IPv6 is judged as IPv4.
+    /// What holds for endpoints of this account.
+    #[must_use]
+    pub fn of_account(&self, account: &AccountId) -> Self {
+        let own = self.accounts.get(account).into_iter().flatten();
+        Self {
+            allow: self.allow.iter().chain(own).cloned().collect(),
+            accounts: BTreeMap::new(),
+            ..*self
+        }
+    }
+
+    /// Whether a connection to this address may be opened, whatever host it is
+    /// of. An IPv4 address mapped into IPv6 is judged as IPv4.
     #[must_use]
     pub fn permits(&self, address: IpAddr) -> bool {
+        self.permits_host("", address)
+    }
+
+    /// Whether a connection to this address of this host may be opened. An IPv4
+    /// address mapped into IPv6 is judged as IPv4.
+    #[must_use]
+    pub fn permits_host(&self, host: &str, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let loopback = self.allow_loopback && address.is_loopback();
-        loopback
-            || self.allow.iter().any(|network| network.contains(&address))
-            || address::is_public(address)
+        let allowed = |one: &Allowance| one.permits(host, address);
+        loopback || self.allow.iter().any(allowed) || address::is_public(address)
+    }
+
+    /// Whether the operator has allowed this name.
+    fn names(&self, host: &str) -> bool {
+        self.allow.iter().any(|one| one.names(host))
     }
 
     /// Whether names that only mean something inside a network, such as
@@ -65,5 +91,30 @@ mod tests {
             assert!(dev.permits(loopback.parse().unwrap()), "{loopback}");
         }
         assert!(!dev.permits("10.1.2.3".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_account_has_what_everybody_has_and_its_own() {
+        let account = AccountId::parse("acme").unwrap();
+        let own = vec![
+            "10.2.0.0/16".parse().unwrap(),
+            "hooks.corp.internal".parse().unwrap(),
+        ];
+        let policy = Policy {
+            allow: vec!["10.1.0.0/16".parse().unwrap()],
+            accounts: [(account.clone(), own)].into(),
+            ..Policy::default()
+        };
+        let acme = policy.of_account(&account);
+        let other = policy.of_account(&AccountId::parse("other").unwrap());
+        let everybodys = "10.1.0.1".parse().unwrap();
+        assert!(acme.permits(everybodys) && other.permits(everybodys));
+        let acmes = "10.2.0.1".parse().unwrap();
+        assert!(acme.permits(acmes) && !other.permits(acmes) && !policy.permits(acmes));
+        let by_name = "192.168.0.1".parse().unwrap();
+        assert!(acme.permits_host("hooks.corp.internal", by_name));
+        assert!(!acme.permits_host("evil.example.com", by_name));
+        let url = "https://hooks.corp.internal/";
+        assert!(EndpointUrl::parse(url, &acme).is_ok() && EndpointUrl::parse(url, &other).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::audit::Origin;
 use crate::delivery::words;
 use crate::problem::{Problem, Reason};
 use crate::trace::to_hex;
@@ -16,6 +17,7 @@ const MAX_TOKEN_BYTES: usize = 256;
 pub const MIN_OWN_TOKEN_BYTES: usize = 16;
 
 const ID_CHARS: usize = 16;
+const MASTER_ID_CHARS: usize = 8;
 const SECRET_CHARS: usize = 64;
 const CHECK_CHARS: usize = 8;
 
@@ -46,8 +48,9 @@ pub enum Need {
     Service,
 }
 
-/// The id of the key that the roles show each other.
-pub const SERVICE_KEY_ID: &str = "service";
+/// How the ids of the keys begin that the roles show each other; there is one
+/// for each master key.
+const SERVICE_KEY_ID: &str = "service-";
 
 /// What the master key derives the roles' key from.
 const SERVICE_LABEL: &str = "postrider service identity v1";
@@ -67,12 +70,14 @@ impl ApiKey {
         (id, token)
     }
 
-    /// The token that the roles show each other. Every process that has the
+    /// The id and the token that the roles show each other. Every process that has the
     /// master key knows it.
     #[must_use]
-    pub fn service(master_key: &MasterKey) -> String {
+    pub fn service(master_key: &MasterKey) -> (String, String) {
+        let id = format!("{SERVICE_KEY_ID}{}", master_key.id());
         let secret = master_key.derive(SERVICE_LABEL);
-        assemble(Scope::Service, SERVICE_KEY_ID, &secret)
+        let token = assemble(Scope::Service, &id, &secret);
+        (id, token)
     }
 }
 
@@ -101,7 +106,9 @@ pub fn lookup_id(token: &str) -> Option<String> {
         let (id, secret) = rest.split_once('_')?;
         let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let id_formed = match kind.parse::<Scope>().ok()? {
-            Scope::Service => id == SERVICE_KEY_ID,
+            Scope::Service => id
+                .strip_prefix(SERVICE_KEY_ID)
+                .is_some_and(|master| master.len() == MASTER_ID_CHARS && hex(master)),
             _ => id.len() == ID_CHARS && hex(id),
         };
         let formed = id_formed && secret.len() == SECRET_CHARS + CHECK_CHARS && hex(secret);
@@ -151,6 +158,7 @@ impl KeyRecord {
             key_id: self.id.clone(),
             scope: self.scope,
             account: self.account.clone(),
+            origin: Origin::default(),
         }
     }
 }
@@ -172,9 +180,18 @@ pub struct Identity {
     pub scope: Scope,
     /// `None`: all accounts.
     pub account: Option<AccountId>,
+    /// Where the call comes from.
+    pub origin: Origin,
 }
 
 impl Identity {
+    /// The same caller, coming from there.
+    #[must_use]
+    pub fn coming_from(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
     /// Whether the caller may do this in this account.
     ///
     /// # Errors
@@ -206,7 +223,12 @@ impl Identity {
         self.authorise_scope(need)
     }
 
-    fn authorise_scope(&self, need: Need) -> Result<(), Problem> {
+    /// Whether the key's scope allows this, wherever it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ScopeInsufficient`].
+    pub fn authorise_scope(&self, need: Need) -> Result<(), Problem> {
         let allowed = match self.scope {
             Scope::Service => true,
             Scope::Admin => need != Need::Service,
@@ -253,10 +275,8 @@ mod tests {
             let found = lookup_id(&mistyped).filter(|_| position > 2);
             assert_eq!(found, None, "{mistyped}");
         }
-        assert_eq!(
-            lookup_id(&ApiKey::service(&MasterKey::from_bytes([1; 32]))).as_deref(),
-            Some(SERVICE_KEY_ID)
-        );
+        let (id, token) = ApiKey::service(&MasterKey::from_bytes([1; 32]));
+        assert_eq!(lookup_id(&token), Some(id));
         for wrong in [
             "",
             "pr_",
@@ -298,6 +318,7 @@ mod tests {
                 key_id: String::new(),
                 scope,
                 account: None,
+                origin: Origin::default(),
             };
             needs.map(|need| identity.authorise(&account, need).is_ok())
         };
@@ -309,6 +330,7 @@ mod tests {
             key_id: String::new(),
             scope: Scope::Admin,
             account: Some(account.clone()),
+            origin: Origin::default(),
         };
         assert!(bound.authorise(&account, Need::Admin).is_ok());
         let refused = bound.authorise(&other, Need::Read).unwrap_err();

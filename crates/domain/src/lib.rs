@@ -10,10 +10,11 @@
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
 //! - once more: [`replay`]; never again: [`erasure`]
 //! - who sees to it: [`partition`], [`rendezvous`]
-//! - the public API: [`problem`], [`key`], [`page`]
+//! - the public API: [`problem`], [`key`], [`page`], [`audit`]
 
 pub mod account;
 pub mod attempt;
+pub mod audit;
 pub mod breaker;
 pub mod catalogue;
 pub mod custom_headers;

@@ -56,6 +56,7 @@ reasons! {
     EndpointDisabled "ENDPOINT_DISABLED" 409 "The endpoint is disabled";
     EventTypeExists "EVENT_TYPE_EXISTS" 409 "The event type exists";
     BodyExpired "BODY_EXPIRED" 409 "The event's body is no longer kept";
+    QuotaExceeded "QUOTA_EXCEEDED" 409 "The account's quota is used up";
     Conflict "CONFLICT" 409 "Something else changed it meanwhile";
     ObjectTooLarge "OBJECT_TOO_LARGE" 413 "The object is too large";
     RequestTooLarge "REQUEST_TOO_LARGE" 413 "The request is too large";

@@ -1,5 +1,6 @@
 //! `HistoryService`.
 
+mod audit;
 mod erase;
 mod repair;
 mod retention;
@@ -8,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use domain::audit::{Action, Via};
 use domain::key::{Identity, Need, invalid_key};
 use domain::page::{Page, PageToken, page_size};
 use domain::{AccountId, Endpoint, EndpointId, Problem, Reason};
@@ -89,6 +91,8 @@ impl Service {
         let token = proto::metadata::bearer(request.metadata()).ok_or_else(invalid_key)?;
         let now = SystemTime::now().into();
         let identity = self.0.deps.keys.authenticate(token, now).await?;
+        let origin = proto::metadata::origin(Via::Grpc, request.extensions());
+        let identity = identity.coming_from(origin);
         let account = AccountId::parse(account)?;
         identity.authorise(&account, need)?;
         Ok((identity, account))
@@ -313,7 +317,7 @@ impl Service {
         &self,
         request: Request<ResendEventRequest>,
     ) -> Result<ResendEventResponse, Problem> {
-        let (_, account) = self
+        let (identity, account) = self
             .open(&request, &request.get_ref().account, Need::Admin)
             .await?;
         let message = request.into_inner();
@@ -325,9 +329,10 @@ impl Service {
         self.see_endpoints().await;
         let endpoint = self.endpoint(&account, id)?;
         let delivery = self.0.resend(&account, event, &endpoint).await?;
-        Ok(ResendEventResponse {
-            delivery_id: delivery.to_string(),
-        })
+        let delivery_id = delivery.to_string();
+        self.note(&identity, &account, Action::EventResent, &delivery_id)
+            .await;
+        Ok(ResendEventResponse { delivery_id })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use broker::Publication;
 use bytes::Bytes;
-use domain::key::{Identity, Need, invalid_key};
+use domain::key::{Identity, Need, Scope, invalid_key};
 use domain::{
     AcceptedEvent, AccountId, EndpointId, EventId, EventType, JsonObject, NewEvent, Problem,
     PublisherId, Reason, Tags, Timestamp, TraceContext, envelope,
@@ -18,6 +18,7 @@ use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use crate::Deps;
+use crate::limits::{Limits, Rates};
 use crate::origin::Origin;
 
 /// All tries of storing one event.
@@ -28,6 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     deps: Deps,
+    limits: Limits,
     events: Counter<u64>,
     duration: Histogram<f64>,
 }
@@ -66,6 +68,9 @@ impl Named {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     token: Option<String>,
+    /// The id of the key of whoever asked another role to call; believed of
+    /// roles only.
+    on_behalf_of: Option<String>,
     trace: TraceContext,
 }
 
@@ -73,15 +78,20 @@ impl Caller {
     pub(crate) fn new(metadata: &MetadataMap) -> Self {
         Self {
             token: proto::metadata::bearer(metadata).map(str::to_owned),
+            on_behalf_of: metadata
+                .get(proto::metadata::ON_BEHALF_OF)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
             trace: trace::current().unwrap_or_else(|| trace::entered(None)),
         }
     }
 }
 
 impl Acceptor {
-    pub(crate) fn new(deps: Deps) -> Self {
+    pub(crate) fn new(deps: Deps, rates: Rates) -> Self {
         Self {
             deps,
+            limits: Limits::new(rates),
             events: metric::INGEST_EVENTS.counter(),
             duration: metric::INGEST_DURATION.histogram(),
         }
@@ -134,6 +144,11 @@ impl Acceptor {
         let identity = self.authenticate(caller).await?;
         let origin = Origin::of(&caller.trace, &request.traceparent);
         let event = parse(request, &identity)?;
+        let payer = match &caller.on_behalf_of {
+            Some(key_id) if identity.scope == Scope::Service => key_id,
+            _ => &identity.key_id,
+        };
+        self.limits.take(payer, &event.account, Instant::now())?;
         self.check_registered(&event.event_type).await?;
         let at = now();
         let id = event.id(at);
@@ -316,8 +331,6 @@ pub(crate) fn own_event(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use domain::key::Scope;
-
     use super::*;
 
     fn identity(scope: Scope) -> Identity {
@@ -325,6 +338,7 @@ mod tests {
             key_id: "k".to_owned(),
             scope,
             account: None,
+            origin: domain::audit::Origin::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod accept;
 mod batch;
+mod limits;
 mod origin;
 mod own_events;
 mod service;
@@ -19,19 +20,26 @@ use crate::accept::Acceptor;
 use crate::own_events::OwnEvents;
 use crate::service::Service;
 
+pub use crate::limits::Rates;
+
 /// A batch may have this many bytes, with what protobuf adds.
 const MAX_MESSAGE_BYTES: usize = 9 * 1_024 * 1_024;
 
 /// How ingest works.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// How fast callers may publish here.
+    pub rates: Rates,
     /// Events of one stream or batch in work at once.
     pub stream_window: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { stream_window: 256 }
+        Self {
+            rates: Rates::default(),
+            stream_window: 256,
+        }
     }
 }
 
@@ -64,7 +72,7 @@ impl Role {
     ///
     /// None today.
     pub fn new(config: Config, deps: Deps) -> Result<Self, Error> {
-        let acceptor = Arc::new(Acceptor::new(deps.clone()));
+        let acceptor = Arc::new(Acceptor::new(deps.clone(), config.rates));
         Ok(Self {
             config,
             deps,

@@ -65,9 +65,8 @@ impl OwnEvents {
     /// Only the roles call here.
     async fn authorise(&self, caller: &Caller, account: &str) -> Result<AccountId, Problem> {
         let identity = self.0.authenticate(caller).await?;
-        let account = AccountId::parse(account)?;
-        identity.authorise(&account, Need::Service)?;
-        Ok(account)
+        identity.authorise_scope(Need::Service)?;
+        AccountId::parse(account)
     }
 }
 

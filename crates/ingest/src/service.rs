@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use domain::key::Need;
 use domain::{Problem, Reason};
 use futures::{Stream, StreamExt as _, stream};
 use proto::status::{from_problem, unread};
@@ -37,6 +38,15 @@ impl Service {
             stop,
         }
     }
+
+    /// A caller that may publish nothing gets one error, not a thousand. For
+    /// which accounts it may is looked at for each event.
+    async fn admit(&self, caller: &Caller) -> Result<(), Status> {
+        let admitted = self.acceptor.authenticate(caller).await;
+        admitted
+            .and_then(|identity| identity.authorise_scope(Need::Publish))
+            .map_err(|problem| from_problem(&problem))
+    }
 }
 
 #[tonic::async_trait]
@@ -63,11 +73,7 @@ impl IngestService for Service {
         request: Request<PublishEventsRequest>,
     ) -> Result<Response<PublishEventsResponse>, Status> {
         let caller = Caller::new(request.metadata());
-        // A caller without a key gets one error, not a thousand.
-        self.acceptor
-            .authenticate(&caller)
-            .await
-            .map_err(|problem| from_problem(&problem))?;
+        self.admit(&caller).await?;
         let events = request.into_inner().events;
         let results = batch::accept(&self.acceptor, &caller, events, self.window)
             .await
@@ -83,10 +89,7 @@ impl IngestService for Service {
         request: Request<Streaming<StreamEventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let caller = Caller::new(request.metadata());
-        self.acceptor
-            .authenticate(&caller)
-            .await
-            .map_err(|problem| from_problem(&problem))?;
+        self.admit(&caller).await?;
         let acceptor = Arc::clone(&self.acceptor);
         let broken = Arc::new(OnceLock::new());
         let noted = Arc::clone(&broken);

@@ -55,7 +55,7 @@ pub(crate) enum Command {
         #[arg(long)]
         live: bool,
     },
-    /// Make keys
+    /// Make, list and revoke keys
     #[command(subcommand)]
     Key(client::key::Command),
     /// Work with endpoints

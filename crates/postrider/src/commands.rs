@@ -44,7 +44,10 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Healthcheck { process, live } => {
             return healthcheck(&Loaded::new(&process.flags(), file)?.config, live).await;
         }
-        Command::Key(command) => client::key::run(command).await?,
+        Command::Key(command) => {
+            let settings = |flags: &Flags| Ok(Loaded::new(flags, file)?.config);
+            client::key::run(command, settings).await?;
+        }
         Command::Endpoint(command) => client::endpoint::run(command).await?,
         Command::Event(command) => client::event::run(command).await?,
         Command::Resend(resend) => client::event::resend(resend).await?,

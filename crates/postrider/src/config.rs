@@ -3,12 +3,14 @@
 //!
 //! - [`setting`]: the table of all settings
 //! - [`source`]: flags, environment and file become texts with an origin
-//! - [`value`]: texts become values
+//! - [`value`], [`egress`], [`secure`]: texts become values
 //! - [`nats_login`]: who a process is at nats-server
 //! - [`check`]: what is allowed but probably not meant
 
 mod check;
+mod egress;
 mod nats_login;
+mod secure;
 mod setting;
 mod source;
 mod value;
@@ -18,9 +20,11 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dispatcher::Way;
 use domain::breaker;
 use domain::egress::Policy;
 use domain::retry::Schedule;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use telemetry::trace::AttemptsInTrace;
 
@@ -31,6 +35,7 @@ pub(crate) use source::{Environment, Origin, Values, environment};
 pub(crate) use value::{LogFormat, NatsSync};
 
 use crate::roles::Role;
+use crate::tls;
 
 /// How long EVENTS keeps an event; a retry later than this finds no body.
 pub(crate) const EVENTS_RETENTION: Duration = domain::event::RETENTION;
@@ -97,15 +102,21 @@ pub(crate) struct Config {
     pub(crate) http_addr: SocketAddr,
     pub(crate) grpc_addr: SocketAddr,
     pub(crate) admin_addr: SocketAddr,
+    pub(crate) tls: tls::Files,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) max_connections: usize,
     pub(crate) database_url: Option<SecretString>,
     pub(crate) nats_url: Option<SecretString>,
     pub(crate) nats_login: NatsLogin,
+    pub(crate) nats_tls: broker::Tls,
     pub(crate) nats_sync: NatsSync,
     pub(crate) nats_server: Option<PathBuf>,
     pub(crate) nats_replicas: usize,
     pub(crate) ingest_url: Option<String>,
     pub(crate) history_url: Option<String>,
     pub(crate) master_key: Option<SecretString>,
+    /// Read again when it changes.
+    pub(crate) master_key_file: Option<PathBuf>,
     pub(crate) admin_key: Option<SecretString>,
     pub(crate) public_url: Option<String>,
     pub(crate) retry_schedule: Schedule,
@@ -119,6 +130,8 @@ pub(crate) struct Config {
     pub(crate) sweep_after: Duration,
     pub(crate) duplicate_window: Duration,
     pub(crate) egress: Policy,
+    pub(crate) way: Way,
+    pub(crate) limits: control::Limits,
     pub(crate) partitions: NonZeroU16,
     pub(crate) shutdown_grace: Duration,
     pub(crate) data_dir: PathBuf,
@@ -140,6 +153,14 @@ impl Config {
             http_addr: value::address(values, Setting::HttpAddr)?,
             grpc_addr: value::address(values, Setting::GrpcAddr)?,
             admin_addr: value::address(values, Setting::AdminAddr)?,
+            tls: secure::tls(values)?,
+            trusted_proxies: secure::trusted_proxies(values)?,
+            max_connections: usize::from(value::number(
+                values,
+                Setting::MaxConnections,
+                1,
+                u16::MAX,
+            )?),
             database_url: value::url_with_secret(
                 values,
                 Setting::DatabaseUrl,
@@ -147,6 +168,7 @@ impl Config {
             )?,
             nats_url: value::url_with_secret(values, Setting::NatsUrl, &["nats", "tls"])?,
             nats_login: NatsLogin::parse(values)?,
+            nats_tls: secure::nats(values)?,
             nats_sync: value::nats_sync(values)?,
             nats_server: values
                 .get(Setting::NatsServer)
@@ -155,6 +177,7 @@ impl Config {
             ingest_url: value::http_url(values, Setting::IngestUrl)?,
             history_url: value::http_url(values, Setting::HistoryUrl)?,
             master_key: value::master_key(values)?,
+            master_key_file: values.file(Setting::MasterKey).map(Into::into),
             admin_key: value::admin_key(values)?,
             public_url: value::http_url(values, Setting::PublicUrl)?,
             retry_schedule: value::retry_schedule(values)?,
@@ -184,7 +207,9 @@ impl Config {
                 Setting::DuplicateWindow,
                 Duration::from_secs(1)..=Duration::from_secs(86_400),
             )?,
-            egress: value::egress(values, dev)?,
+            egress: egress::policy(values, dev)?,
+            way: egress::way(values)?,
+            limits: value::limits(values)?,
             partitions: value::partitions(values)?,
             shutdown_grace: value::duration(
                 values,

@@ -15,8 +15,8 @@ use crate::config::Error;
 
 /// The file with the first admin key.
 pub(crate) const ADMIN_KEY: &str = "admin.key";
-/// The file with the key that encrypts secrets.
-const MASTER_KEY: &str = "master.key";
+/// The file with the keys that encrypt secrets.
+pub(crate) const MASTER_KEY: &str = "master.key";
 /// A predecessor that was killed a moment ago may still be going.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 

@@ -18,6 +18,7 @@ mod data_dir;
 mod database;
 mod demo;
 mod logs;
+mod master_key;
 mod metrics;
 mod nats;
 mod otlp;
@@ -26,6 +27,7 @@ mod roles;
 mod serve;
 mod shutdown;
 mod streams;
+mod tls;
 mod traces;
 mod wire;
 

@@ -49,7 +49,7 @@ impl Role {
         match self {
             Self::Ingest => &["postrider.v1.IngestService"],
             Self::History => &["postrider.v1.HistoryService"],
-            Self::Control => &["postrider.v1.EndpointService"],
+            Self::Control => &["postrider.v1.EndpointService", "postrider.v1.AuditService"],
             Self::Fanout | Self::Dispatcher => &[],
         }
     }

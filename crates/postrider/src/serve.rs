@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::commands::Loaded;
 use crate::config::{self, Config, Origin, Setting, Values};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::logs::Logs;
 use crate::nats::{self, Supervisor};
 use crate::roles::Role;
@@ -125,11 +125,9 @@ fn provide(values: &mut Values, data_dir: &DataDir, doors: &Doors) -> Result<(),
         values.set(Setting::DatabaseUrl, url, Origin::Standalone);
     }
     if values.get(Setting::MasterKey).is_none() {
-        values.set(
-            Setting::MasterKey,
-            data_dir.master_key()?,
-            Origin::Standalone,
-        );
+        let path = data_dir.join(data_dir::MASTER_KEY);
+        let text = data_dir.master_key()?;
+        values.set_from_file(Setting::MasterKey, text, Origin::Standalone, path);
     }
     if values.get(Setting::AdminKey).is_none() {
         values.set(Setting::AdminKey, data_dir.admin_key()?, Origin::Standalone);

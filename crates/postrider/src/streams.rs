@@ -30,6 +30,7 @@ pub(crate) async fn connect(config: &Config, name: &str) -> Result<Broker, confi
         name: format!("postrider {name}"),
         login: config.nats_login.clone().into(),
         inbox: name.to_owned(),
+        tls: config.nats_tls.clone(),
     };
     Broker::connect(options)
         .await

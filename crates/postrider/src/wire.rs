@@ -1,25 +1,31 @@
 //! The roles of a process, put together, run and drained.
 //!
-//! - [`doors`]: the listeners
+//! - [`doors`]: the listeners; [`accept`]: their connections
 //! - [`foundation`]: broker, directories, database
 //! - [`parts`]: a role and what it needs, for each role
-//! - [`servers`]: gRPC, HTTP, admin
+//! - [`servers`], [`http`]: gRPC, HTTP, admin
 //! - [`gate`]: their answer until the streams are there
 //! - [`requests`]: the spans and durations of what they answer
 //! - [`readiness`]: what each part waits for
 
+mod accept;
 pub(crate) mod doors;
 mod foundation;
 mod gate;
+mod http;
 mod parts;
+mod peer;
 mod readiness;
 mod requests;
 mod servers;
 mod unread;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -27,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
+use accept::Speaks;
 pub(crate) use doors::Addresses;
 use doors::Doors;
 use foundation::Foundation;
@@ -36,15 +43,18 @@ use readiness::{Stage, Watcher};
 use servers::Servers;
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::logs::Logs;
 use crate::otlp::Sending;
 use crate::roles::Role;
 use crate::streams;
+use crate::tls::{Certificates, Current};
 
 /// The end of the grace period that is left for what comes after the drain.
 const AFTER_DRAIN: Duration = Duration::from_secs(3);
 const ADMIN_LIMIT: Duration = Duration::from_millis(500);
+/// Probes and scrapes at once.
+const ADMIN_CONNECTIONS: usize = 256;
 
 /// What is to run in this process.
 #[derive(Debug, Clone, Copy)]
@@ -76,26 +86,48 @@ pub(crate) async fn run(
     let addresses = doors.addresses().clone();
     let stop_admin = CancellationToken::new();
     let mut admin_server = JoinSet::new();
-    admin_server.spawn(servers::serve_http(
-        doors.admin,
+    let admin_incoming = accept::accept(
+        vec![(doors.admin, accept::plain())],
+        Speaks::Http,
+        ADMIN_CONNECTIONS,
+        &stop_admin,
+        &mut admin_server,
+    );
+    admin_server.spawn(http::serve(
+        admin_incoming,
         admin::router(
             readiness_seen,
             sending.metrics.clone(),
             process.logs.clone(),
         ),
+        Arc::default(),
         stop_admin.clone(),
     ));
-    let foundation = Foundation::open(&process).await?;
+    let certificates = Certificates::read(process.config.tls.clone())
+        .map_err(|error| config::Error::Refused(format!("TLS: {error}")))?;
+    let foundation = Foundation::open(&process, certificates).await?;
     let Parts {
         parts,
         routes,
         http,
     } = parts::assemble(&process, &foundation, &addresses)?;
     let health = HealthReporter::new();
-    let grpc = doors.grpc.zip(Some(routes));
+    let certificates = &foundation.certificates;
+    let grpc = doors.grpc.map(|listener| {
+        let mut listeners = vec![secured(listener, certificates, |now| now.grpc.clone())];
+        listeners.extend(doors.inner.map(|inner| (inner, accept::plain())));
+        (listeners, routes)
+    });
+    let http = doors.http.zip(http).map(|(listener, router)| {
+        let secured = secured(listener, certificates, |now| now.http.clone());
+        (vec![secured], router)
+    });
     let (open, is_open) = watch::channel(false);
     let gate = Gate::new(is_open);
-    let servers = Servers::start(process.roles, grpc, doors.http.zip(http), &health, &gate)?;
+    let most = process.config.max_connections;
+    let proxies = Arc::from(process.config.trusted_proxies.clone());
+    let limits = servers::Limits { most, proxies };
+    let servers = Servers::start(process.roles, grpc, http, &health, &gate, limits)?;
     let (watcher, stage) = Watcher::new(&parts, readiness, health, addresses, ready);
     let line = Line {
         process,
@@ -110,6 +142,15 @@ pub(crate) async fn run(
     let _ = tokio::time::timeout(ADMIN_LIMIT, admin_server.join_next()).await;
     sending.stop().await;
     ended
+}
+
+/// A listener, and the certificate that it shows from time to time.
+fn secured(
+    listener: TcpListener,
+    certificates: &Certificates,
+    pick: fn(&Current) -> Option<Arc<ServerConfig>>,
+) -> (TcpListener, accept::Tls) {
+    (listener, accept::secure(certificates.subscribe(), pick))
 }
 
 /// Everything that is started, until it is stopped.

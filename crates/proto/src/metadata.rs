@@ -1,6 +1,27 @@
 //! Who callers say they are, beside the message.
 
+use std::net::IpAddr;
+
+use domain::audit::{Origin, Via};
 use tonic::metadata::MetadataMap;
+
+/// The network address of whoever calls. The listeners put it among a request's
+/// extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// Where a call with these extensions comes from.
+#[must_use]
+pub fn origin(via: Via, extensions: &http::Extensions) -> Origin {
+    Origin {
+        via,
+        address: extensions.get::<Peer>().map(|peer| peer.0),
+    }
+}
+
+/// By which key's caller one of the roles was asked to call: metadata of calls
+/// among roles.
+pub const ON_BEHALF_OF: &str = "postrider-on-behalf-of";
 
 /// The token of `authorization: Bearer <token>`. The scheme's case does not
 /// matter (RFC 9110, section 11.1).

@@ -21,5 +21,5 @@ pub use history::{
 };
 pub use pool::{Connections, Pool};
 pub use registry::{
-    EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry,
+    EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry, SealedRow,
 };

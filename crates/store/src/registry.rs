@@ -1,17 +1,22 @@
 //! Endpoints, secrets, keys and event types. Every change leaves a mark in the
 //! outbox in the same transaction; control tells the directories and removes
-//! the mark.
+//! the mark. Who made the change is noted in the same transaction too.
 
+mod audit;
 mod catalogue;
 mod endpoints;
 mod keys;
+mod master_keys;
 mod outbox;
 mod policy;
 
 pub use catalogue::EventTypeRow;
 pub use endpoints::{EndpointRow, EndpointUpdate, NewEndpoint};
 pub use keys::KeyRow;
+pub use master_keys::SealedRow;
 pub use outbox::Mark;
+
+use domain::audit::Entry;
 
 use crate::{Error, Pool};
 
@@ -19,13 +24,15 @@ use crate::{Error, Pool};
 #[derive(Debug, Clone)]
 pub struct Registry {
     pool: Pool,
+    /// What the next change is noted as.
+    entry: Option<Entry>,
 }
 
 impl Registry {
     /// The tables in this database.
     #[must_use]
     pub const fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, entry: None }
     }
 
     /// The database.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
 use tokio::sync::{MappedMutexGuard, MutexGuard};
 
-use super::{ADMIN_KEY, Deployment, MASTER_KEY, Mode, binary};
+use super::{ADMIN_KEY, Deployment, MASTER_KEY, Mode, binary, secured};
 use crate::cluster::{Cluster, NODES};
 use crate::nats::raw::Raw;
 use crate::nats::{Nats, password};
@@ -16,6 +16,9 @@ use crate::small_disk::SmallDisk;
 impl Deployment {
     pub(super) async fn start_foundations(&self) -> Result<()> {
         let mut postgres = Postgres::new(self.dir.path())?;
+        if let Some(certificates) = &self.certificates {
+            postgres.secure(certificates)?;
+        }
         postgres.start().await?;
         *self.postgres.lock().await = Some(postgres);
         let mut migrate = match &self.overlay {
@@ -26,7 +29,8 @@ impl Deployment {
             None => {
                 // Standalone hands it to its own nats-server.
                 let sync = self.setting("POSTRIDER_NATS_SYNC").unwrap_or("always");
-                let mut nats = Nats::new(self.dir.path(), sync)?;
+                let further = self.certificates.as_deref().map(secured::nats);
+                let mut nats = Nats::with(self.dir.path(), sync, &further.unwrap_or_default())?;
                 nats.start().await?;
                 *self.nats.lock().await = Some(nats);
                 let mut migrate = Command::new(binary()?);
@@ -92,17 +96,12 @@ impl Deployment {
             .env("POSTRIDER_HISTORY_URL", self.grpc("history"))
             .env("POSTRIDER_MASTER_KEY", MASTER_KEY)
             .env("POSTRIDER_ADMIN_KEY", ADMIN_KEY);
+        if let Some(folder) = &self.certificates {
+            for (setting, name) in secured::SETTINGS {
+                command.env(format!("POSTRIDER_{setting}_FILE"), folder.join(name));
+            }
+        }
         Ok(())
-    }
-
-    pub(super) async fn database_url(&self) -> Result<String> {
-        Ok(self
-            .postgres
-            .lock()
-            .await
-            .as_ref()
-            .context("PostgreSQL first")?
-            .url())
     }
 
     /// What nats-server refused a role, by its log: a permission that is missing

@@ -2,11 +2,13 @@
 //! SQLite and as five processes on nats-server and PostgreSQL; many of them
 //! also as the production overlay runs the roles, on three nats-servers.
 
+mod audit;
 mod bad_input;
 mod bad_input_grpc;
 mod customers;
 mod dashboard;
 mod delivery;
+mod doors;
 mod endpoints;
 mod erase;
 mod history;
@@ -46,11 +48,13 @@ fn main() -> ExitCode {
 
 fn everything() -> Vec<Scenario<Arc<Deployment>>> {
     let mut scenarios = Vec::new();
+    scenarios.extend(audit::scenarios());
     scenarios.extend(bad_input::scenarios());
     scenarios.extend(bad_input_grpc::scenarios());
     scenarios.extend(customers::scenarios());
     scenarios.extend(dashboard::scenarios());
     scenarios.extend(delivery::scenarios());
+    scenarios.extend(doors::scenarios());
     scenarios.extend(endpoints::scenarios());
     scenarios.extend(erase::scenarios());
     scenarios.extend(history::scenarios());

@@ -262,6 +262,7 @@ async fn a_changed_bootstrap_key_replaces_the_earlier_one(pool: Pool) -> Result<
         row_id,
         description: "a key".to_owned(),
         created_at: now(),
+        last_used_at: None,
     };
     registry.put_key(&key("earlier", KeyRow::BOOTSTRAP)).await?;
     registry

@@ -35,7 +35,10 @@ fn main() -> ExitCode {
     ];
     harness::suite::run_in_modes(
         settings.leak(),
-        &[(Mode::Standalone, everything), (Mode::Processes, everything)],
+        &[
+            (Mode::Standalone, everything),
+            (Mode::Processes, everything),
+        ],
     )
 }
 

@@ -17,7 +17,9 @@ use telemetry::metric;
 use tracing::{debug, error, warn};
 
 use super::Command;
-use crate::topology::{DISABLE_ENDPOINT_SUBJECT, RAISE_EVENT_SUBJECT};
+use crate::topology::{
+    DISABLE_ENDPOINT_SUBJECT, NOTE_AUDIT_SUBJECT, NOTE_KEY_USES_SUBJECT, RAISE_EVENT_SUBJECT,
+};
 
 /// Tells the server that held messages are still in work.
 pub(super) async fn renew(held: Arc<Held>, interval: Duration) {
@@ -203,6 +205,10 @@ impl Message {
                 pipeline::DisableEndpoint::decode(payload).map(Command::DisableEndpoint)
             }
             RAISE_EVENT_SUBJECT => pipeline::RaiseEvent::decode(payload).map(Command::RaiseEvent),
+            NOTE_KEY_USES_SUBJECT => {
+                pipeline::NoteKeyUses::decode(payload).map(Command::NoteKeyUses)
+            }
+            NOTE_AUDIT_SUBJECT => pipeline::NoteAudit::decode(payload).map(Command::NoteAudit),
             _ => return Err(DecodeError::Field("subject")),
         }
         .map_err(Into::into)

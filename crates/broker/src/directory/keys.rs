@@ -1,8 +1,9 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::key::{Identity, KeyRecord, invalid_key, lookup_id};
+use domain::key::{Identity, KeyRecord, Scope, invalid_key, lookup_id};
 use domain::{Problem, Reason, Timestamp};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
@@ -17,9 +18,30 @@ pub struct KeyDirectory(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    keys: RwLock<HashMap<String, Arc<KeyRecord>>>,
+    keys: RwLock<HashMap<String, Arc<Known>>>,
     progress: Progress,
     broker: OnceLock<Broker>,
+}
+
+/// A key, and when it was used. That is noted here and told to control now and
+/// then, so a call costs nothing and the bound is that of the keys.
+#[derive(Debug)]
+struct Known {
+    record: KeyRecord,
+    /// Unix milliseconds; 0: not yet.
+    used_at: AtomicI64,
+    /// What was told last.
+    told_at: AtomicI64,
+}
+
+impl Known {
+    fn new(record: KeyRecord) -> Self {
+        Self {
+            record,
+            used_at: AtomicI64::new(0),
+            told_at: AtomicI64::new(0),
+        }
+    }
 }
 
 impl KeyDirectory {
@@ -53,10 +75,11 @@ impl KeyDirectory {
     pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Identity, Problem> {
         let id = lookup_id(token).ok_or_else(invalid_key)?;
         let key = self.find(&id).await?;
-        if !key.verify(token, now) {
+        if !key.record.verify(token, now) {
             return Err(invalid_key());
         }
-        Ok(key.identity())
+        key.used_at.store(now.unix_millis(), Ordering::Relaxed);
+        Ok(key.record.identity())
     }
 
     /// Who showed the key of this id before, e.g. to start a session.
@@ -67,13 +90,14 @@ impl KeyDirectory {
     /// and does not answer.
     pub async fn identity_of(&self, id: &str, now: Timestamp) -> Result<Identity, Problem> {
         let key = self.find(id).await?;
-        if !key.holds(now) {
+        if !key.record.holds(now) {
             return Err(invalid_key());
         }
-        Ok(key.identity())
+        key.used_at.store(now.unix_millis(), Ordering::Relaxed);
+        Ok(key.record.identity())
     }
 
-    async fn find(&self, id: &str) -> Result<Arc<KeyRecord>, Problem> {
+    async fn find(&self, id: &str) -> Result<Arc<Known>, Problem> {
         match self.known(id) {
             Some(key) => Ok(key),
             None => self.ask(id).await?.ok_or_else(invalid_key),
@@ -94,7 +118,25 @@ impl KeyDirectory {
             .map(|_| ())
     }
 
-    fn known(&self, id: &str) -> Option<Arc<KeyRecord>> {
+    /// The keys that were used since they were told, each at most once per
+    /// `interval`, at most `limit`. Whoever takes them tells them.
+    pub(super) fn take_uses(&self, interval: Duration, limit: usize) -> Vec<(String, i64)> {
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let used = keys.iter().filter_map(|(id, key)| {
+            let used_at = key.used_at.load(Ordering::Relaxed);
+            let told_at = key.told_at.load(Ordering::Relaxed);
+            let due = used_at > told_at && used_at - told_at >= interval;
+            (due && key.record.scope != Scope::Service).then_some((id, key, used_at))
+        });
+        let taken = used.take(limit).map(|(id, key, used_at)| {
+            key.told_at.store(used_at, Ordering::Relaxed);
+            (id.clone(), used_at)
+        });
+        taken.collect()
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<Known>> {
         self.0
             .keys
             .read()
@@ -103,7 +145,7 @@ impl KeyDirectory {
             .cloned()
     }
 
-    async fn ask(&self, id: &str) -> Result<Option<Arc<KeyRecord>>, Problem> {
+    async fn ask(&self, id: &str) -> Result<Option<Arc<Known>>, Problem> {
         let unavailable = || {
             Problem::new(
                 Reason::BrokerUnavailable,
@@ -116,7 +158,10 @@ impl KeyDirectory {
             return Err(unavailable());
         }
         match super::read(broker, Bucket::Keys, id).await {
-            Ok((_, value)) => Ok(value.and_then(|value| decode(id, &value)).map(Arc::new)),
+            Ok((_, value)) => {
+                let found = value.and_then(|value| decode(id, &value));
+                Ok(found.map(|record| Arc::new(Known::new(record))))
+            }
             Err(error) => {
                 warn!(%error, "cannot ask for a key");
                 Err(unavailable())
@@ -135,8 +180,8 @@ impl KeyDirectory {
                     return;
                 };
                 let known = keys.get(entry.key);
-                if known.is_none_or(|known| known.version <= key.version) {
-                    keys.insert(entry.key.to_owned(), Arc::new(key));
+                if known.is_none_or(|known| known.record.version <= key.version) {
+                    keys.insert(entry.key.to_owned(), Arc::new(Known::new(key)));
                 }
             }
         }

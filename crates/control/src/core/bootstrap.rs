@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::catalogue;
-use domain::key::{self, ApiKey, KeyRecord, SERVICE_KEY_ID, Scope};
+use domain::key::{self, ApiKey, KeyRecord, Scope};
 use store::{EventTypeRow, KeyRow};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -28,7 +28,9 @@ impl Control {
         let text = |error: store::Error| error.to_string();
         self.0.deps.registry.pool().migrate().await.map_err(text)?;
         self.seed_catalogue().await.map_err(text)?;
-        self.put_own_keys().await.map_err(text)?;
+        self.agree_on_master_key().await?;
+        self.put_service_keys().await.map_err(text)?;
+        self.put_admin_key().await.map_err(text)?;
         self.reconcile().await
     }
 
@@ -56,11 +58,21 @@ impl Control {
         Ok(())
     }
 
-    async fn put_own_keys(&self) -> Result<(), store::Error> {
-        let service = ApiKey::service(&self.0.deps.master_key);
+    /// One for each master key, since another process may show one that comes of
+    /// another key; those of keys that neither seal nor are configured go.
+    pub(super) async fn put_service_keys(&self) -> Result<(), store::Error> {
         let row_id = Uuid::from_u128(1);
-        self.put_own_key(SERVICE_KEY_ID, &service, Scope::Service, row_id)
-            .await?;
+        let keys = self.0.deps.vault.keys();
+        let keys: Vec<_> = keys.iter().map(ApiKey::service).collect();
+        for (id, token) in &keys {
+            self.put_own_key(id, token, Scope::Service, row_id).await?;
+        }
+        let held: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
+        let registry = &self.0.deps.registry;
+        registry.delete_service_keys_but(&held).await.map(drop)
+    }
+
+    async fn put_admin_key(&self) -> Result<(), store::Error> {
         let Some(admin) = &self.0.config.admin_key else {
             return Ok(());
         };
@@ -106,6 +118,7 @@ impl Control {
             row_id,
             description,
             created_at: now(),
+            last_used_at: None,
         };
         self.0.deps.registry.put_key(&row).await
     }

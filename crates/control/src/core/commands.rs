@@ -1,6 +1,7 @@
 //! What other roles ask control to do.
 
 mod disable;
+mod notes;
 mod raise;
 
 use std::time::Duration;
@@ -56,6 +57,8 @@ impl Control {
         let obeyed = match message.command() {
             Ok(Command::DisableEndpoint(command)) => self.disable_as_told(command).await,
             Ok(Command::RaiseEvent(command)) => self.raise(command).await,
+            Ok(Command::NoteKeyUses(command)) => self.note_key_uses(command).await,
+            Ok(Command::NoteAudit(command)) => self.note_audit(command).await,
             Err(error) => Err(error.into()),
         };
         match obeyed {

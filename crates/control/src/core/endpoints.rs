@@ -6,6 +6,7 @@ mod secrets;
 mod test_event;
 mod view;
 
+use domain::audit::Action;
 use domain::key::{Identity, Need};
 use domain::page::{PageToken, page_size};
 use domain::{AccountId, DeliveryPolicy, EndpointId, Problem, Reason};
@@ -36,6 +37,26 @@ pub(crate) struct EndpointChange {
     pub(crate) policy: PolicyChange,
 }
 
+impl EndpointChange {
+    /// The names of the fields that are to change.
+    fn fields(&self) -> Vec<&'static str> {
+        let policy = &self.policy;
+        let fields = [
+            ("url", self.url.is_some()),
+            ("description", self.description.is_some()),
+            ("event_types", self.event_types.is_some()),
+            ("rate_limit", self.rate_limit.is_some()),
+            ("retry_schedule", policy.retry_schedule.is_some()),
+            ("timeout_seconds", policy.timeout_seconds.is_some()),
+            ("max_concurrency", policy.max_concurrency.is_some()),
+            ("headers", policy.headers.is_some()),
+            ("send_traceparent", policy.send_traceparent.is_some()),
+        ];
+        let changed = fields.iter().filter(|(_, changed)| *changed);
+        changed.map(|(name, _)| *name).collect()
+    }
+}
+
 impl Control {
     pub(crate) async fn create_endpoint(
         &self,
@@ -51,8 +72,9 @@ impl Control {
             rate_limit: Some(new.rate_limit),
             policy: new.policy,
         };
+        self.check_room(account).await?;
         let id = EndpointId::new();
-        let checked = self.check_change(id, change).await?;
+        let checked = self.check_change(account, id, change).await?;
         let mark = Mark::Endpoint(account.clone(), id);
         self.check_broker(&mark).await?;
         let mut policy = DeliveryPolicy::default();
@@ -68,7 +90,9 @@ impl Control {
             secret: self.new_secret(id),
             created_at: now(),
         };
-        let row = self.0.deps.registry.create_endpoint(&row).await;
+        let (action, target) = (Action::EndpointCreated, id.to_string());
+        let registry = self.noting(identity, Some(account), action, &target, "");
+        let row = registry.create_endpoint(&row).await;
         let row = row.map_err(|error| database(&error))?;
         self.announce(&mark).await?;
         // Nothing can have been sent to it yet.
@@ -133,8 +157,9 @@ impl Control {
     ) -> Result<EndpointView, Problem> {
         identity.authorise(account, Need::Admin)?;
         self.find(account, id).await?;
-        let update = self.check_change(id, change).await?;
-        self.apply(identity, account, id, update).await
+        let done = (Action::EndpointUpdated, change.fields().join(" "));
+        let update = self.check_change(account, id, change).await?;
+        self.apply(identity, account, id, update, done).await
     }
 
     pub(crate) async fn set_enabled(
@@ -155,7 +180,12 @@ impl Control {
             disabled: Some(disabled),
             ..EndpointUpdate::default()
         };
-        self.apply(identity, account, id, update).await
+        let action = match enabled {
+            true => Action::EndpointEnabled,
+            false => Action::EndpointDisabled,
+        };
+        let done = (action, String::new());
+        self.apply(identity, account, id, update, done).await
     }
 
     pub(crate) async fn delete_endpoint(
@@ -168,7 +198,9 @@ impl Control {
         self.find(account, id).await?;
         let mark = Mark::Endpoint(account.clone(), id);
         self.check_broker(&mark).await?;
-        let deleted = self.0.deps.registry.delete_endpoint(account, id).await;
+        let (action, target) = (Action::EndpointDeleted, id.to_string());
+        let registry = self.noting(identity, Some(account), action, &target, "");
+        let deleted = registry.delete_endpoint(account, id).await;
         if !deleted.map_err(|error| database(&error))? {
             return Err(not_found());
         }
@@ -181,13 +213,12 @@ impl Control {
         account: &AccountId,
         id: EndpointId,
         update: EndpointUpdate,
+        (action, detail): (Action, String),
     ) -> Result<EndpointView, Problem> {
         let mark = Mark::Endpoint(account.clone(), id);
         self.check_broker(&mark).await?;
         let row = self
-            .0
-            .deps
-            .registry
+            .noting(identity, Some(account), action, &id.to_string(), &detail)
             .update_endpoint(account, id, &update, None, now())
             .await;
         let row = row

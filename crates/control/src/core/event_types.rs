@@ -1,6 +1,7 @@
 //! The catalogue of event types.
 
 use bytes::Bytes;
+use domain::audit::Action;
 use domain::key::{Identity, Need};
 use domain::page::{PageToken, page_size};
 use domain::{EventType, JsonObject, Problem, Reason, Timestamp};
@@ -74,7 +75,9 @@ impl Control {
         let row = check(new)?;
         let mark = Mark::EventType(row.name.clone());
         self.check_broker(&mark).await?;
-        match self.0.deps.registry.create_event_type(&row).await {
+        let (action, target) = (Action::EventTypeCreated, row.name.to_string());
+        let registry = self.noting(identity, None, action, &target, "");
+        match registry.create_event_type(&row).await {
             Ok(()) => {}
             Err(store::Error::Exists) => {
                 return Err(Problem::of_field(

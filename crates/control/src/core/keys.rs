@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::audit::Action;
 use domain::key::{self, ApiKey, Identity, KeyRecord, Need, Scope};
 use domain::page::{PageToken, page_size};
 use domain::{AccountId, Problem, Reason, Timestamp};
@@ -39,6 +40,7 @@ pub(crate) struct KeyView {
     pub(crate) account: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
 }
 
 impl Control {
@@ -64,10 +66,10 @@ impl Control {
             row_id: Uuid::now_v7(),
             description: new.description,
             created_at: now(),
+            last_used_at: None,
         };
-        self.0
-            .deps
-            .registry
+        let account = row.record.account.as_ref();
+        self.noting(identity, account, Action::KeyCreated, &id, scope.as_str())
             .put_key(&row)
             .await
             .map_err(|error| database(&error))?;
@@ -95,6 +97,7 @@ impl Control {
             account: row.record.account.map(|account| account.to_string()),
             created_at: row.created_at,
             expires_at: row.record.expires_at,
+            last_used_at: row.last_used_at,
         }))
     }
 
@@ -102,12 +105,12 @@ impl Control {
         identity.authorise_everywhere(Need::Admin)?;
         let registry = &self.0.deps.registry;
         let found = registry.key(id).await.map_err(|error| database(&error))?;
-        if found.is_none() {
-            return Err(no_such_key());
-        }
+        let found = found.ok_or_else(no_such_key)?;
         let mark = Mark::Key(id.to_owned());
         self.check_broker(&mark).await?;
-        let deleted = registry.delete_key(id).await;
+        let account = found.record.account.as_ref();
+        let noting = self.noting(identity, account, Action::KeyRevoked, id, "");
+        let deleted = noting.delete_key(id).await;
         if !deleted.map_err(|error| database(&error))? {
             return Err(no_such_key());
         }

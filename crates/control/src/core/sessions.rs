@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::audit::{Action, Origin};
 use domain::key::{Identity, Need, Scope, invalid_key};
 use domain::{AccountId, Problem, Reason, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -57,12 +58,14 @@ pub(crate) struct Session {
 
 impl Control {
     /// Begins a session with a key that may read.
-    pub(crate) async fn sign_in(&self, key: &str) -> Result<Started, Problem> {
-        let identity = self.authenticate(Some(key)).await?;
+    pub(crate) async fn sign_in(&self, key: &str, origin: Origin) -> Result<Started, Problem> {
+        let identity = self.authenticate(Some(key)).await?.coming_from(origin);
         if !matches!(identity.scope, Scope::Admin | Scope::Read) {
             let detail = "use a key of the scope admin or read";
             return Err(Problem::new(Reason::ScopeInsufficient, detail));
         }
+        let account = identity.account.as_ref();
+        self.note(&identity, account, Action::SignedIn, "").await;
         let note = Note {
             key_id: identity.key_id,
             portal: None,
@@ -77,7 +80,7 @@ impl Control {
 
     /// Makes a link that opens this account's dashboard, for `ttl_seconds` (an
     /// hour unless given) at most and while the caller's key holds.
-    pub(crate) fn open_portal(
+    pub(crate) async fn open_portal(
         &self,
         identity: &Identity,
         account: &AccountId,
@@ -94,6 +97,8 @@ impl Control {
             ));
         }
         let expires_at = now().plus(ttl);
+        let action = Action::PortalOpened;
+        self.note(identity, Some(account), action, "").await;
         let note = Note {
             key_id: identity.key_id.clone(),
             portal: Some(account.to_string()),
@@ -144,13 +149,14 @@ impl Control {
 
     fn seal_note(&self, note: &Note, purpose: &[u8]) -> String {
         let text = serde_json::to_vec(note).expect("a note is JSON");
-        let sealed = self.0.deps.master_key.seal(&text, purpose, rand::random());
+        let key = self.0.deps.vault.sealing();
+        let sealed = key.seal(&text, purpose, rand::random());
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
     fn open_note(&self, token: &str, purpose: &[u8]) -> Result<Note, Problem> {
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid_key())?;
-        let opened = self.0.deps.master_key.open(&sealed, purpose);
+        let opened = self.0.deps.vault.open(&sealed, purpose);
         let text = opened.map_err(|_| invalid_key())?;
         let note: Note = serde_json::from_slice(&text).map_err(|_| invalid_key())?;
         if Timestamp::from_unix_millis(note.expires_at_millis) <= now() {

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason};
 use proto::status::to_problem;
@@ -163,7 +164,11 @@ pub(super) async fn resend(State(control): State<Control>, scope: Scope) -> Answ
         endpoint_id: attempt.endpoint_id,
     };
     let resent = control.history().resend_event(request).await;
-    resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    let resent = resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    let delivery = resent.into_inner().delivery_id;
+    let account = Some(&scope.account);
+    let note = control.note(&scope.identity, account, Action::EventResent, &delivery);
+    note.await;
     Ok(Redirect::to(&to).into_response())
 }
 

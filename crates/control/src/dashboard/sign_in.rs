@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::audit::{Origin, Via};
 use domain::{AccountId, Reason};
+use proto::metadata::Peer;
 use serde::Deserialize;
 
 use super::forms::Form;
@@ -41,8 +44,16 @@ pub(super) async fn show() -> Response {
     render(StatusCode::OK, &SignInPage::new(None, false))
 }
 
-pub(super) async fn sign_in(State(control): State<Control>, form: Form) -> Response {
-    match control.sign_in(&form.text("key")).await {
+pub(super) async fn sign_in(
+    State(control): State<Control>,
+    peer: Option<Extension<Peer>>,
+    form: Form,
+) -> Response {
+    let origin = Origin {
+        via: Via::Dashboard,
+        address: peer.map(|Extension(peer)| peer.0),
+    };
+    match control.sign_in(&form.text("key"), origin).await {
         Ok(started) => begin(&control, &started),
         Err(problem) => {
             let error = match problem.reason {

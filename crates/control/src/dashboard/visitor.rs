@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
+use domain::audit::Via;
 use domain::key::{Identity, Need};
 use domain::{AccountId, Problem, Reason};
 
@@ -24,7 +25,14 @@ impl FromRequestParts<Control> for Visitor {
         let Some(token) = token(&parts.headers) else {
             return Err(domain::key::invalid_key().into());
         };
-        Ok(Self(control.session(token).await?))
+        let mut session = control.session(token).await?;
+        let via = match session.portal {
+            true => Via::Portal,
+            false => Via::Dashboard,
+        };
+        let origin = proto::metadata::origin(via, &parts.extensions);
+        session.identity = session.identity.coming_from(origin);
+        Ok(Self(session))
     }
 }
 

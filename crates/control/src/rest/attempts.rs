@@ -16,7 +16,8 @@ use crate::core::Control;
 
 /// Lists the attempts of an endpoint
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints/{id}/attempts", tag = "history",
-    operation_id = "listAttempts", params(AttemptQuery, SpanQuery, PageQuery),
+    operation_id = "listAttempts",
+    security(("key" = ["read"])), params(AttemptQuery, SpanQuery, PageQuery),
     responses((status = 200, description = "A page.", body = Attempts)))]
 pub(super) async fn list(
     State(control): State<Control>,
@@ -34,7 +35,7 @@ pub(super) async fn list(
 /// page that looked at 2,000 rows may hold fewer than `page_size`, and none,
 /// though there is a next one.
 #[utoipa::path(get, path = "/v1/accounts/{account}/attempts", tag = "history",
-    operation_id = "listAccountAttempts",
+    operation_id = "listAccountAttempts", security(("key" = ["read"])),
     params(EndpointQuery, AttemptQuery, SpanQuery, PageQuery),
     responses((status = 200, description = "A page.", body = Attempts)))]
 pub(super) async fn list_all(
@@ -82,7 +83,7 @@ async fn attempts(
 
 /// Shows an attempt: all that was sent and answered
 #[utoipa::path(get, path = "/v1/accounts/{account}/attempts/{id}", tag = "history",
-    operation_id = "getAttempt",
+    operation_id = "getAttempt", security(("key" = ["read"])),
     responses((status = 200, description = "The attempt.", body = AttemptDetail)))]
 pub(super) async fn get(
     State(control): State<Control>,

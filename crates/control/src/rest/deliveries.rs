@@ -25,7 +25,7 @@ pub(super) struct DeliveryDetail {
 
 /// Shows a delivery
 #[utoipa::path(get, path = "/v1/accounts/{account}/deliveries/{id}", tag = "history",
-    operation_id = "getDelivery",
+    operation_id = "getDelivery", security(("key" = ["read"])),
     responses((status = 200, description = "The delivery.", body = DeliveryDetail)))]
 pub(super) async fn get(
     State(control): State<Control>,

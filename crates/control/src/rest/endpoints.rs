@@ -36,7 +36,7 @@ pub(super) fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
 ///
 /// Its signing secret is made with it.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints", tag = "endpoints",
-    operation_id = "createEndpoint", request_body = CreateEndpoint,
+    operation_id = "createEndpoint", security(("key" = ["admin"])), request_body = CreateEndpoint,
     responses((status = 201, description = "Registered.", body = Endpoint)))]
 pub(super) async fn create(
     State(control): State<Control>,
@@ -61,7 +61,7 @@ pub(super) async fn create(
 
 /// Lists the endpoints
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints", tag = "endpoints",
-    operation_id = "listEndpoints", params(PageQuery),
+    operation_id = "listEndpoints", security(("key" = ["read"])), params(PageQuery),
     responses((status = 200, description = "A page.", body = Endpoints)))]
 pub(super) async fn list(
     State(control): State<Control>,
@@ -82,7 +82,7 @@ pub(super) async fn list(
 
 /// Shows an endpoint
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints/{id}", tag = "endpoints",
-    operation_id = "getEndpoint",
+    operation_id = "getEndpoint", security(("key" = ["read"])),
     responses((status = 200, description = "The endpoint.", body = Endpoint)))]
 pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<Json<Endpoint>> {
     let id = endpoint_id(&scope.id)?;
@@ -96,7 +96,7 @@ pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<
 ///
 /// The change holds for every event that is accepted after the answer.
 #[utoipa::path(patch, path = "/v1/accounts/{account}/endpoints/{id}", tag = "endpoints",
-    operation_id = "updateEndpoint", request_body = UpdateEndpoint,
+    operation_id = "updateEndpoint", security(("key" = ["admin"])), request_body = UpdateEndpoint,
     responses((status = 200, description = "As it is now.", body = Endpoint)))]
 pub(super) async fn update(
     State(control): State<Control>,
@@ -125,7 +125,8 @@ pub(super) async fn update(
 /// It and its history are invisible from the answer on; what waits for it is
 /// not sent.
 #[utoipa::path(delete, path = "/v1/accounts/{account}/endpoints/{id}", tag = "endpoints",
-    operation_id = "deleteEndpoint", responses((status = 204, description = "Deleted.")))]
+    operation_id = "deleteEndpoint",
+    security(("key" = ["admin"])), responses((status = 204, description = "Deleted.")))]
 pub(super) async fn delete(State(control): State<Control>, scope: Scope) -> Answer<StatusCode> {
     let id = endpoint_id(&scope.id)?;
     control
@@ -143,7 +144,7 @@ pub(super) struct Secret {
 
 /// Shows the signing secret
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints/{id}/secret", tag = "endpoints",
-    operation_id = "getEndpointSecret",
+    operation_id = "getEndpointSecret", security(("key" = ["admin"])),
     responses((status = 200, description = "The current secret.", body = Secret)))]
 pub(super) async fn secret(State(control): State<Control>, scope: Scope) -> Answer<Json<Secret>> {
     let id = endpoint_id(&scope.id)?;
@@ -157,7 +158,7 @@ pub(super) async fn secret(State(control): State<Control>, scope: Scope) -> Answ
 /// `webhook-signature` carries both until it ends, while `X-Webhook-Signature`
 /// uses the new one at once.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/secret/regenerate",
-    tag = "endpoints", operation_id = "regenerateEndpointSecret",
+    tag = "endpoints", operation_id = "regenerateEndpointSecret", security(("key" = ["admin"])),
     request_body = Option<RegenerateSecret>,
     responses((status = 200, description = "The new secret.", body = Secret)))]
 pub(super) async fn regenerate_secret(
@@ -191,7 +192,7 @@ pub(super) struct TestEvent {
 /// A sample with `liveMode: false`, to this endpoint only, outside its stats
 /// and health.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/test", tag = "endpoints",
-    operation_id = "sendTestEvent", request_body = SendTestEvent,
+    operation_id = "sendTestEvent", security(("key" = ["admin"])), request_body = SendTestEvent,
     responses((status = 202, description = "Accepted.", body = TestEvent)))]
 pub(super) async fn test(
     State(control): State<Control>,
@@ -223,7 +224,7 @@ pub(super) async fn test(
 ///
 /// It gets what is published from now on.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/enable", tag = "endpoints",
-    operation_id = "enableEndpoint",
+    operation_id = "enableEndpoint", security(("key" = ["admin"])),
     responses((status = 200, description = "As it is now.", body = Endpoint)))]
 pub(super) async fn enable(State(control): State<Control>, scope: Scope) -> Answer<Json<Endpoint>> {
     set_enabled(&control, scope, true).await
@@ -233,7 +234,7 @@ pub(super) async fn enable(State(control): State<Control>, scope: Scope) -> Answ
 ///
 /// What waits for it is cancelled.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/disable", tag = "endpoints",
-    operation_id = "disableEndpoint",
+    operation_id = "disableEndpoint", security(("key" = ["admin"])),
     responses((status = 200, description = "As it is now.", body = Endpoint)))]
 pub(super) async fn disable(
     State(control): State<Control>,
@@ -252,7 +253,7 @@ async fn set_enabled(control: &Control, scope: Scope, enabled: bool) -> Answer<J
 
 /// Counts an endpoint's deliveries
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints/{id}/stats", tag = "history",
-    operation_id = "getEndpointStats", params(SpanQuery),
+    operation_id = "getEndpointStats", security(("key" = ["read"])), params(SpanQuery),
     responses((status = 200, description = "The counts.", body = Stats)))]
 pub(super) async fn stats(
     State(control): State<Control>,

@@ -14,7 +14,7 @@ use crate::core::{Control, NewEventType};
 
 /// Lists the event types
 #[utoipa::path(get, path = "/v1/event-types", tag = "event types",
-    operation_id = "listEventTypes", params(PageQuery),
+    operation_id = "listEventTypes", security(("key" = [])), params(PageQuery),
     responses((status = 200, description = "A page.", body = EventTypes)))]
 pub(super) async fn list(
     State(control): State<Control>,
@@ -34,7 +34,7 @@ pub(super) async fn list(
 
 /// Registers an event type
 #[utoipa::path(post, path = "/v1/event-types", tag = "event types",
-    operation_id = "createEventType", request_body = CreateEventType,
+    operation_id = "createEventType", security(("key" = ["admin"])), request_body = CreateEventType,
     responses((status = 201, description = "Registered.", body = EventType)))]
 pub(super) async fn create(
     State(control): State<Control>,

@@ -4,8 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{AccountId, Problem, Reason};
+use proto::metadata::ON_BEHALF_OF;
 use proto::status::to_problem;
 use proto::v1::{
     GetEventRequest, ListEventsRequest, PublishEventRequest, PublishEventsRequest,
@@ -14,6 +16,8 @@ use proto::v1::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use telemetry::trace::{self, attribute};
+use tonic::Request;
+use tonic::metadata::AsciiMetadataValue;
 use utoipa::ToSchema;
 
 use super::bodies::{EventQuery, PublishEvent, PublishEvents, ResendEvent, SpanQuery};
@@ -53,7 +57,7 @@ pub(super) enum PublishResult {
 /// It is durable before the answer. Repeat a call that ended with 503 or
 /// without an answer, with the same `id`.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events", tag = "events",
-    operation_id = "publishEvent", request_body = PublishEvent,
+    operation_id = "publishEvent", security(("key" = ["publish"])), request_body = PublishEvent,
     params(("idempotency-key" = Option<String>, Header, description = "The same as `id`.")),
     responses((status = 202, description = "Accepted.", body = Published)))]
 pub(super) async fn publish(
@@ -65,7 +69,7 @@ pub(super) async fn publish(
     scope.identity.authorise(&scope.account, Need::Publish)?;
     let mut request = event(&scope.account, Fields::parse(&body)?)?;
     take_idempotency_key(&mut request, &headers)?;
-    let published = send(&control, request).await?;
+    let published = send(&control, &scope, request).await?;
     Ok((StatusCode::ACCEPTED, Json(published)))
 }
 
@@ -74,7 +78,7 @@ pub(super) async fn publish(
 /// Each succeeds or fails by itself; at most 8 MiB together. Events of one `id`
 /// are decided in their order.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events/batch", tag = "events",
-    operation_id = "publishEvents", request_body = PublishEvents,
+    operation_id = "publishEvents", security(("key" = ["publish"])), request_body = PublishEvents,
     responses((status = 200, description = "A result for each.", body = PublishedBatch)))]
 pub(super) async fn publish_batch(
     State(control): State<Control>,
@@ -102,7 +106,7 @@ pub(super) async fn publish_batch(
             Err(problem) => refused.push(Some(problem)),
         }
     }
-    let mut sent = send_batch(&control, accepted).await.into_iter();
+    let mut sent = send_batch(&control, &scope, accepted).await.into_iter();
     let results = refused.into_iter().map(|refused| {
         let result = refused.map_or_else(|| sent.next().unwrap_or_else(no_answer), Err);
         match result {
@@ -119,13 +123,14 @@ pub(super) async fn publish_batch(
 /// Publishes events in one call; a result for each, in their order.
 async fn send_batch(
     control: &Control,
+    scope: &Scope,
     events: Vec<PublishEventRequest>,
 ) -> Vec<Result<Published, Problem>> {
     let count = events.len();
     if count == 0 {
         return Vec::new();
     }
-    let request = PublishEventsRequest { events };
+    let request = by_caller(scope, PublishEventsRequest { events });
     match control.ingest().publish_events(request).await {
         Ok(answer) => {
             let results = answer.into_inner().results.into_iter();
@@ -206,8 +211,13 @@ fn take_idempotency_key(
     Ok(())
 }
 
-async fn send(control: &Control, event: PublishEventRequest) -> Result<Published, Problem> {
-    let published = control.ingest().publish_event(event).await;
+async fn send(
+    control: &Control,
+    scope: &Scope,
+    event: PublishEventRequest,
+) -> Result<Published, Problem> {
+    let request = by_caller(scope, event);
+    let published = control.ingest().publish_event(request).await;
     let published = published.map_err(|status| to_problem(&status, Reason::IngestUnavailable))?;
     let published = published.into_inner();
     trace::note(attribute::EVENT, || published.id.clone());
@@ -217,9 +227,19 @@ async fn send(control: &Control, event: PublishEventRequest) -> Result<Published
     })
 }
 
+/// A call on behalf of whoever called here, whose quota it counts for.
+fn by_caller<T>(scope: &Scope, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Ok(key_id) = AsciiMetadataValue::try_from(&scope.identity.key_id) {
+        request.metadata_mut().insert(ON_BEHALF_OF, key_id);
+    }
+    request
+}
+
 /// Lists the events
 #[utoipa::path(get, path = "/v1/accounts/{account}/events", tag = "history",
-    operation_id = "listEvents", params(EventQuery, SpanQuery, PageQuery),
+    operation_id = "listEvents",
+    security(("key" = ["read"])), params(EventQuery, SpanQuery, PageQuery),
     responses((status = 200, description = "A page.", body = Events)))]
 pub(super) async fn list(
     State(control): State<Control>,
@@ -251,7 +271,7 @@ pub(super) async fn list(
 
 /// Shows an event and what became of it
 #[utoipa::path(get, path = "/v1/accounts/{account}/events/{id}", tag = "history",
-    operation_id = "getEvent",
+    operation_id = "getEvent", security(("key" = ["read"])),
     responses((status = 200, description = "The event.", body = Event)))]
 pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<Json<Event>> {
     scope.identity.authorise(&scope.account, Need::Read)?;
@@ -276,7 +296,7 @@ pub(super) struct Resent {
 /// next attempt is brought forward instead. A test event stays a test, and goes
 /// to its own endpoint only.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events/{id}/resend", tag = "history",
-    operation_id = "resendEvent", request_body = ResendEvent,
+    operation_id = "resendEvent", security(("key" = ["admin"])), request_body = ResendEvent,
     responses((status = 202, description = "Accepted.", body = Resent)))]
 pub(super) async fn resend(
     State(control): State<Control>,
@@ -287,12 +307,15 @@ pub(super) async fn resend(
     let mut fields = Fields::parse(&body)?;
     let request = ResendEventRequest {
         account: scope.account.to_string(),
-        event_id: scope.id,
+        event_id: scope.id.clone(),
         endpoint_id: fields.required("endpoint_id", "the id of an endpoint")?,
     };
     fields.finish()?;
     let resent = control.history().resend_event(request).await;
     let resent = resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
     let delivery_id = resent.into_inner().delivery_id;
+    scope
+        .note(&control, Action::EventResent, &delivery_id)
+        .await;
     Ok((StatusCode::ACCEPTED, Json(Resent { delivery_id })))
 }

@@ -26,6 +26,7 @@ pub(super) struct CreatedKey {
 ///
 /// The answer shows it once.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", operation_id = "createKey",
+    security(("key" = ["admin"])),
     request_body = CreateKey,
     responses((status = 201, description = "Made.", body = CreatedKey)))]
 pub(super) async fn create(
@@ -67,6 +68,7 @@ pub(super) async fn create(
 
 /// Lists the keys, without the keys themselves
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", operation_id = "listKeys",
+    security(("key" = ["admin"])),
     params(PageQuery), responses((status = 200, description = "A page.", body = Keys)))]
 pub(super) async fn list(
     State(control): State<Control>,
@@ -86,6 +88,7 @@ pub(super) async fn list(
 
 /// Revokes a key
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", operation_id = "deleteKey",
+    security(("key" = ["admin"])),
     responses((status = 204, description = "Revoked.")))]
 pub(super) async fn delete(
     State(control): State<Control>,

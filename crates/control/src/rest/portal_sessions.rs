@@ -35,7 +35,8 @@ pub(super) struct PortalSession {
 /// The link opens this account only; it ends with its time, or with the key
 /// that made it.
 #[utoipa::path(post, path = "/v1/accounts/{account}/portal-sessions", tag = "portal",
-    operation_id = "createPortalSession", request_body = Option<OpenPortal>,
+    operation_id = "createPortalSession",
+    security(("key" = ["admin"])), request_body = Option<OpenPortal>,
     responses((status = 201, description = "Made.", body = PortalSession)))]
 pub(super) async fn create(
     State(control): State<Control>,
@@ -47,7 +48,9 @@ pub(super) async fn create(
     let kind = "a whole number of seconds from 1 to 86400, or null";
     let ttl_seconds = fields.nullable("ttl_seconds", kind)?.flatten();
     fields.finish()?;
-    let made = control.open_portal(&scope.identity, &scope.account, ttl_seconds)?;
+    let made = control
+        .open_portal(&scope.identity, &scope.account, ttl_seconds)
+        .await?;
     let made = PortalSession {
         url: made.url,
         expires_at: made.expires_at.rfc3339(),

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason, Timestamp};
 use proto::status::to_problem;
@@ -90,7 +91,7 @@ impl From<v1::Replay> for Replay {
 /// What succeeds meanwhile is skipped, unless `all` is asked for. A second replay
 /// of the same span sends again what is still to be sent.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/replay", tag = "history",
-    operation_id = "startReplay", request_body = StartReplay,
+    operation_id = "startReplay", security(("key" = ["admin"])), request_body = StartReplay,
     responses((status = 202, description = "Accepted, or counted.", body = Replay)))]
 pub(super) async fn start(
     State(control): State<Control>,
@@ -116,7 +117,11 @@ pub(super) async fn start(
     fields.finish()?;
     let started = control.history().start_replay(request).await;
     let started = started.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
-    Ok((StatusCode::ACCEPTED, Json(started.into_inner().into())))
+    let started = started.into_inner();
+    scope
+        .note(&control, Action::ReplayStarted, &started.id)
+        .await;
+    Ok((StatusCode::ACCEPTED, Json(started.into())))
 }
 
 fn take_instant(fields: &mut Fields, name: &str) -> Result<prost_types::Timestamp, Problem> {
@@ -131,7 +136,7 @@ fn take_instant(fields: &mut Fields, name: &str) -> Result<prost_types::Timestam
 
 /// Shows how far a replay is
 #[utoipa::path(get, path = "/v1/accounts/{account}/replays/{id}", tag = "history",
-    operation_id = "getReplay",
+    operation_id = "getReplay", security(("key" = ["read"])),
     responses((status = 200, description = "The replay.", body = Replay)))]
 pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<Json<Replay>> {
     scope.identity.authorise(&scope.account, Need::Read)?;
@@ -149,15 +154,18 @@ pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<
 /// Nothing more is sent; what is under way goes on. Cancelling one that has ended
 /// changes nothing.
 #[utoipa::path(post, path = "/v1/accounts/{account}/replays/{id}/cancel", tag = "history",
-    operation_id = "cancelReplay",
+    operation_id = "cancelReplay", security(("key" = ["admin"])),
     responses((status = 200, description = "The replay.", body = Replay)))]
 pub(super) async fn cancel(State(control): State<Control>, scope: Scope) -> Answer<Json<Replay>> {
     scope.identity.authorise(&scope.account, Need::Admin)?;
     let request = CancelReplayRequest {
         account: scope.account.to_string(),
-        id: scope.id,
+        id: scope.id.clone(),
     };
     let replay = control.history().cancel_replay(request).await;
     let replay = replay.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    scope
+        .note(&control, Action::ReplayCancelled, &scope.id)
+        .await;
     Ok(Json(replay.into_inner().into()))
 }

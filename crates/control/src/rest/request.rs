@@ -1,16 +1,19 @@
 //! What a request carries: who calls, for which account, the query, the body.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use domain::audit::{Action, Via};
 use domain::key::Identity;
 use domain::{AccountId, Problem, Reason, Timestamp};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use proto::v1::Tag;
 use telemetry::trace::{self, attribute};
+use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::problem::Refusal;
@@ -19,6 +22,9 @@ use crate::core::Control;
 /// A body may have this many bytes, a batch's more.
 const MAX_BODY_BYTES: usize = 1_024 * 1_024;
 pub(super) const MAX_BATCH_BYTES: usize = 8 * 1_024 * 1_024;
+
+/// A body arrives within this, however slowly.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who calls. Looked at before anything else of the request.
 #[derive(Debug)]
@@ -32,7 +38,9 @@ impl FromRequestParts<Control> for Caller {
         let token = value
             .and_then(|value| value.to_str().ok())
             .and_then(proto::metadata::bearer_token);
-        Ok(Self(control.authenticate(token).await?))
+        let identity = control.authenticate(token).await?;
+        let origin = proto::metadata::origin(Via::Rest, &parts.extensions);
+        Ok(Self(identity.coming_from(origin)))
     }
 }
 
@@ -42,6 +50,14 @@ pub(super) struct Scope {
     pub(super) identity: Identity,
     pub(super) account: AccountId,
     pub(super) id: String,
+}
+
+impl Scope {
+    /// Notes what was done through another role.
+    pub(super) async fn note(&self, control: &Control, action: Action, target: &str) {
+        let account = Some(&self.account);
+        control.note(&self.identity, account, action, target).await;
+    }
 }
 
 impl FromRequestParts<Control> for Scope {
@@ -221,7 +237,12 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Body<MAX> {
         if length.is_some_and(|length| length > MAX as u64) {
             return Err(too_large().into());
         }
-        match Limited::new(request.into_body(), MAX).collect().await {
+        let arriving = Limited::new(request.into_body(), MAX).collect();
+        let arrived = timeout(PATIENCE, arriving).await.map_err(|_| {
+            let detail = format!("the body did not arrive within {PATIENCE:?}; send it faster");
+            Problem::new(Reason::RequestMalformed, detail)
+        })?;
+        match arrived {
             Ok(body) => Ok(Self(body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
             Err(_) => {

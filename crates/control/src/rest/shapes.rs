@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::audit::AuditEntry;
 use crate::core::{EndpointView, EventTypeView, KeyView, Page};
 
 /// A customer's URL that receives events.
@@ -331,6 +332,8 @@ pub(super) struct Key {
     created_at: String,
     /// Null: never.
     expires_at: Option<String>,
+    /// To about a minute; null: not yet.
+    last_used_at: Option<String>,
 }
 
 impl From<KeyView> for Key {
@@ -342,6 +345,7 @@ impl From<KeyView> for Key {
             account: view.account,
             created_at: view.created_at.rfc3339(),
             expires_at: view.expires_at.map(Timestamp::rfc3339),
+            last_used_at: view.last_used_at.map(Timestamp::rfc3339),
         }
     }
 }
@@ -374,6 +378,7 @@ lists! {
     Attempts attempts Attempt;
     Events events Event;
     Keys keys Key;
+    AuditEntries audit_entries AuditEntry;
     EventTypes event_types EventType;
 }
 

@@ -38,7 +38,7 @@ pub(super) struct TailQuery {
 /// an `attempt` for each. A `problem` tells why the stream ends. It goes on for as
 /// long as the caller reads.
 #[utoipa::path(get, path = "/v1/accounts/{account}/attempts/tail", tag = "history",
-    operation_id = "tailAttempts", params(TailQuery,
+    operation_id = "tailAttempts", security(("key" = ["read"])), params(TailQuery,
         ("last-event-id" = Option<String>, Header, description = "The same as `cursor`.")),
     responses((status = 200, description = "A stream.", body = Attempt,
         content_type = "text/event-stream")))]

@@ -1,5 +1,6 @@
 //! One exchange: a POST and its answer, within one deadline.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -9,18 +10,18 @@ use bytes::{Bytes, BytesMut};
 use domain::attempt::MAX_RESPONSE_BODY_BYTES;
 use domain::delivery_policy::MAX_TIMEOUT;
 use domain::egress::Policy;
-use domain::{EndpointUrl, Failure};
+use domain::{AccountId, EndpointUrl, Failure};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioTimer;
+use resolver::Resolver;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::connect::{self, Connector};
+use super::connect::{self, Connector, Way};
 use super::failure;
-use super::resolve::Resolver;
 
 /// A connection that nothing used for so long is closed. Short, because every
 /// host has connections of its own and the number of hosts has no bound.
@@ -38,7 +39,8 @@ const MAX_RESPONSE_HEAD_BYTES: usize = 65_536;
 /// What the client may do.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) policy: Policy,
+    pub(crate) way: Way,
     /// For the whole exchange: look-up, connection, request, response body;
     /// unless the endpoint has a timeout of its own.
     pub(crate) timeout: Duration,
@@ -74,45 +76,69 @@ pub(crate) struct Exchange {
 /// its connection is felt by nobody else.
 #[derive(Clone)]
 pub(crate) struct Client {
-    pool: legacy::Client<Connector, Full<Bytes>>,
-    policy: Arc<Policy>,
+    shared: Door,
+    /// Accounts for whose endpoints more is let through. A connection that was
+    /// opened for one of them must not serve another account.
+    own: Arc<HashMap<AccountId, Door>>,
     timeout: Duration,
+}
+
+/// What is let through, and the connections that were.
+#[derive(Clone)]
+struct Door {
+    policy: Arc<Policy>,
+    pool: legacy::Client<Connector, Full<Bytes>>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("policy", &self.policy)
+            .field("policy", &self.shared.policy)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// A client that trusts the system's root certificates.
+    /// A client that trusts the system's root certificates, and those that are
+    /// set.
     ///
     /// # Errors
     ///
-    /// When the system has none.
+    /// When there are none.
     pub(crate) fn new(settings: Settings) -> Result<Self, connect::NoRoots> {
-        let resolver = Resolver::new(settings.tracker.clone());
-        let connector = Connector::new(
-            Arc::clone(&settings.policy),
-            resolver,
-            connect::native_roots()?,
-            // The longest exchange there is: each has its own deadline too.
-            settings.timeout.max(MAX_TIMEOUT),
-        );
-        let pool = legacy::Client::builder(Tracked(settings.tracker))
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-            .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
-            .build(connector);
+        let Settings {
+            policy,
+            way,
+            timeout,
+            tracker,
+        } = settings;
+        let roots = Arc::new(connect::roots(way.authorities.as_deref())?);
+        let resolver = Resolver::new(tracker.clone(), &way.name_servers);
+        let door = |policy: Policy| {
+            let policy = Arc::new(policy);
+            let connector = Connector::new(
+                Arc::clone(&policy),
+                resolver.clone(),
+                Arc::clone(&roots),
+                way.proxy.clone(),
+                // The longest exchange there is: each has its own deadline too.
+                timeout.max(MAX_TIMEOUT),
+            );
+            let pool = legacy::Client::builder(Tracked(tracker.clone()))
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+                .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+                .build(connector);
+            Door { policy, pool }
+        };
+        let accounts = policy.accounts.keys();
+        let own = accounts.map(|account| (account.clone(), door(policy.of_account(account))));
         Ok(Self {
-            pool,
-            policy: settings.policy,
-            timeout: settings.timeout,
+            own: Arc::new(own.collect()),
+            shared: door(policy),
+            timeout,
         })
     }
 
@@ -121,18 +147,20 @@ impl Client {
         self.timeout
     }
 
-    /// Posts `body` to `url` with exactly these headers. Never follows a
-    /// redirect. Ends within `timeout`, whatever the other side does.
+    /// Posts `body` to `url` of `account` with exactly these headers. Never
+    /// follows a redirect. Ends within `timeout`, whatever the other side does.
     pub(crate) async fn post(
         &self,
+        account: &AccountId,
         url: &str,
         headers: HeaderMap,
         body: Bytes,
         timeout: Duration,
     ) -> Exchange {
         let started = Instant::now();
-        let (answer, failure) = match self.request(url, headers, body) {
-            Ok(request) => self.exchange(request, started, timeout).await,
+        let door = self.own.get(account).unwrap_or(&self.shared);
+        let (answer, failure) = match door.request(url, headers, body) {
+            Ok(request) => door.exchange(request, started, timeout).await,
             Err(failure) => (None, Some(failure)),
         };
         Exchange {
@@ -141,7 +169,9 @@ impl Client {
             failure,
         }
     }
+}
 
+impl Door {
     /// The URL is judged again as at registration: the policy may have become
     /// stricter since.
     fn request(

@@ -3,9 +3,11 @@
 //! A name is resolved, every address is judged by the egress policy, and the
 //! socket goes to one of the addresses that were judged: nothing resolves
 //! again in between, so a name cannot be bound to something else. An address
-//! written in the URL takes the same way. No proxies.
+//! written in the URL takes the same way. Proxies of the environment are not used;
+//! one that is set connects to judged addresses too.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,11 +19,14 @@ use http::Uri;
 use http::uri::Scheme;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
+use resolver::Resolver;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower::Service;
 
-use super::resolve::{self, Resolver};
+use super::proxy::Proxy;
 
 /// As many addresses of a name are tried.
 const MAX_ADDRESSES: usize = 6;
@@ -33,7 +38,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("could not resolve the host")]
-    Resolve(#[source] resolve::Error),
+    Resolve(#[source] resolver::Error),
     #[error("no address of the host may be sent to")]
     Denied,
     #[error("could not open a TCP connection")]
@@ -44,10 +49,32 @@ pub(crate) enum Error {
     Timeout,
 }
 
-/// The system has no root certificates.
+/// Why no server's certificate could be trusted.
 #[derive(Debug, thiserror::Error)]
-#[error("no usable root certificates: install the system's CA bundle, e.g. ca-certificates")]
-pub(crate) struct NoRoots;
+pub enum NoRoots {
+    /// The system has none, and no others are set.
+    #[error("no usable root certificates: install the system's CA bundle, e.g. ca-certificates")]
+    None,
+    /// The file with further ones cannot be used.
+    #[error("{}: there is no certificate authority in it: {why}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// What lies on the way to endpoints.
+#[derive(Debug, Clone, Default)]
+pub struct Way {
+    /// The name servers that are asked; none: the system's resolver.
+    pub name_servers: Vec<SocketAddr>,
+    /// A PEM file with authorities that are trusted beside the system's.
+    pub authorities: Option<PathBuf>,
+    /// Through which connections go.
+    pub proxy: Option<Proxy>,
+}
 
 type Tls = MaybeHttpsStream<TokioIo<TcpStream>>;
 
@@ -64,7 +91,8 @@ impl Connector {
     pub(super) fn new(
         policy: Arc<Policy>,
         resolver: Resolver,
-        roots: RootCertStore,
+        roots: Arc<RootCertStore>,
+        proxy: Option<Proxy>,
         timeout: Duration,
     ) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -77,17 +105,34 @@ impl Connector {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Tcp { policy, resolver });
+            .wrap_connector(Tcp {
+                policy,
+                resolver,
+                proxy,
+            });
         Self { https, timeout }
     }
 }
 
-/// The system's root certificates.
-pub(super) fn native_roots() -> Result<RootCertStore, NoRoots> {
+/// The system's root certificates, and those of a file.
+pub(super) fn roots(further: Option<&Path>) -> Result<RootCertStore, NoRoots> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = further {
+        let unusable = |why: String| NoRoots::File {
+            path: path.to_owned(),
+            why,
+        };
+        let found = CertificateDer::pem_file_iter(path).map_err(|e| unusable(e.to_string()))?;
+        let found: Vec<_> = found
+            .collect::<Result<_, _>>()
+            .map_err(|error| unusable(error.to_string()))?;
+        if found.is_empty() || roots.add_parsable_certificates(found).0 == 0 {
+            return Err(unusable("it holds none".to_owned()));
+        }
+    }
     if roots.is_empty() {
-        return Err(NoRoots);
+        return Err(NoRoots::None);
     }
     Ok(roots)
 }
@@ -122,6 +167,7 @@ impl Service<Uri> for Connector {
 struct Tcp {
     policy: Arc<Policy>,
     resolver: Resolver,
+    proxy: Option<Proxy>,
 }
 
 impl Service<Uri> for Tcp {
@@ -137,7 +183,11 @@ impl Service<Uri> for Tcp {
         let tcp = self.clone();
         Box::pin(async move {
             let addresses = tcp.permitted(&uri).await?;
-            let stream = connect_any(addresses).await.map_err(Error::Tcp)?;
+            let stream = match &tcp.proxy {
+                Some(proxy) => proxy.connect_any(addresses).await,
+                None => connect_any(addresses).await,
+            };
+            let stream = stream.map_err(Error::Tcp)?;
             // Requests are written whole; a delay would only add to latency.
             stream.set_nodelay(true).map_err(Error::Tcp)?;
             Ok(TokioIo::new(stream))
@@ -167,7 +217,7 @@ impl Tcp {
         let permitted = resolved
             .iter()
             .copied()
-            .filter(|address| self.policy.permits(*address));
+            .filter(|address| self.policy.permits_host(host, *address));
         let permitted = alternate_families(permitted.collect());
         if permitted.is_empty() {
             return Err(Error::Denied);

@@ -10,7 +10,6 @@ use hyper_util::client::legacy;
 use rustls::{AlertDescription, CertificateError};
 
 use super::connect;
-use super::resolve;
 
 fn failure(class: FailureClass, message: impl Into<String>) -> Failure {
     Failure {
@@ -119,12 +118,12 @@ pub(super) fn head_too_large() -> Failure {
 
 fn of_connect(error: &connect::Error, limit: Duration) -> Failure {
     match error {
-        connect::Error::Resolve(resolve::Error::NotFound) => failure(
+        connect::Error::Resolve(resolver::Error::NotFound) => failure(
             FailureClass::Dns,
             "the host name in the endpoint's URL has no address; check its spelling and its DNS \
              records",
         ),
-        connect::Error::Resolve(resolve::Error::Timeout) => failure(
+        connect::Error::Resolve(resolver::Error::Timeout) => failure(
             FailureClass::Dns,
             "looking up the host name in the endpoint's URL took too long; check its name servers",
         ),

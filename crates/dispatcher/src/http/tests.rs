@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod guard;
+mod names;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::FailureClass;
 use domain::egress::Policy;
+use domain::{AccountId, FailureClass};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,13 +18,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Client, Exchange, Settings};
+use super::{Client, Exchange, Settings, Way};
 
 const TIMEOUT: Duration = Duration::from_millis(600);
 
 fn client(policy: Policy) -> Client {
     let settings = Settings {
-        policy: Arc::new(policy),
+        policy,
+        way: Way::default(),
         timeout: TIMEOUT,
         tracker: TaskTracker::new(),
     };
@@ -42,7 +46,8 @@ async fn post(client: &Client, url: &str) -> Exchange {
     headers.insert(HOST, HeaderValue::from_static("example.com"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let started = Instant::now();
-    let exchange = client.post(url, headers, body, TIMEOUT).await;
+    let account = AccountId::parse("acme").unwrap();
+    let exchange = client.post(&account, url, headers, body, TIMEOUT).await;
     assert!(
         started.elapsed() < TIMEOUT * 2,
         "took {:?}",
@@ -233,6 +238,7 @@ async fn an_exchange_may_have_a_timeout_of_its_own() {
     for timeout in [TIMEOUT / 3, TIMEOUT * 2] {
         let exchange = local()
             .post(
+                &AccountId::parse("acme").unwrap(),
                 &server.url(),
                 HeaderMap::new(),
                 Bytes::from_static(b"{\"n\":1}"),

@@ -52,6 +52,18 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     within(&ALLOWED_V6) && !DENIED_V6.iter().any(within)
 }
 
+/// Whether the address belongs to a network that is private on purpose:
+/// RFC 1918, RFC 6598 (shared by a provider), RFC 4193.
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_private() || (first == 100 && (64..128).contains(&second))
+        }
+        IpAddr::V6(address) => address.octets()[0] & 0xfe == 0xfc,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Replays, tails, and the way from a delivery to its event.
 
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{AccountId, Problem, Reason, ReplayId};
 use proto::v1::{
@@ -26,7 +27,7 @@ impl Service {
         &self,
         request: Request<StartReplayRequest>,
     ) -> Result<Replay, Problem> {
-        let (_, account) = self
+        let (identity, account) = self
             .open(&request, &request.get_ref().account, Need::Admin)
             .await?;
         let message = request.into_inner();
@@ -43,7 +44,10 @@ impl Service {
             event_types: message.event_types,
             dry_run: message.dry_run,
         };
-        self.0.start_replay(&account, &endpoint, asked).await
+        let replay = self.0.start_replay(&account, &endpoint, asked).await?;
+        self.note(&identity, &account, Action::ReplayStarted, &replay.id)
+            .await;
+        Ok(replay)
     }
 
     pub(super) async fn replay(
@@ -62,7 +66,7 @@ impl Service {
         &self,
         request: Request<CancelReplayRequest>,
     ) -> Result<Replay, Problem> {
-        let (_, account) = self
+        let (identity, account) = self
             .open(&request, &request.get_ref().account, Need::Admin)
             .await?;
         self.see_endpoints().await;
@@ -70,6 +74,8 @@ impl Service {
         self.find_replay(&account, id).await?;
         let cancelled = self.0.deps.store.cancel_replay(&account, id).await;
         cancelled.map_err(|error| database(&error))?;
+        let (action, target) = (Action::ReplayCancelled, &request.get_ref().id);
+        self.note(&identity, &account, action, target).await;
         self.find_replay(&account, id).await.map(to_proto)
     }
 

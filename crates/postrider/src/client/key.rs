@@ -1,17 +1,27 @@
-//! `postrider key create`
+//! `postrider key create|list|revoke|rotate-master`
+
+mod first;
+mod rotate;
 
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::json;
 
-use super::output::{self, text};
+use super::output::{self, Column, text};
 use super::{Api, Connection};
+use crate::cli::Flags;
 
 /// The commands of the family.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Make a key and print it, once
     Create(Create),
+    /// List the keys, without the keys themselves
+    List(List),
+    /// Revoke a key; it opens nothing from the answer on
+    Revoke(Revoke),
+    /// Put all secrets under a new master key, while everything runs
+    RotateMaster(rotate::Rotate),
 }
 
 /// What `key create` takes.
@@ -29,17 +39,75 @@ pub(crate) struct Create {
     /// When it ends, RFC 3339; never without it
     #[arg(long)]
     expires_at: Option<String>,
+    /// Write it into POSTRIDER_DATABASE_URL instead of calling the API: the way
+    /// to the first key of a deployment
+    #[arg(long)]
+    database: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// Runs a command of the family.
+/// What `key list` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Keys of a page, at most 100
+    #[arg(long, default_value_t = 20)]
+    page_size: u32,
+    /// Another page
+    #[arg(long)]
+    page_token: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What `key revoke` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    /// The id, as `key list` shows it
+    id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const COLUMNS: &[Column] = &[
+    ("ID", |key| text(&key["id"])),
+    ("SCOPE", |key| text(&key["scope"])),
+    ("ACCOUNT", |key| match key["account"].as_str() {
+        Some(account) => account.to_owned(),
+        None => "(all)".to_owned(),
+    }),
+    ("CREATED", |key| text(&key["created_at"])),
+    ("EXPIRES", |key| text(&key["expires_at"])),
+    ("LAST USED", |key| text(&key["last_used_at"])),
+    ("DESCRIPTION", |key| text(&key["description"])),
+];
+
+/// Runs a command of the family. `settings` are those of a role, for what is
+/// done beside the API.
 ///
 /// # Errors
 ///
 /// When the call fails or is refused.
-pub(crate) async fn run(command: Command) -> Result<()> {
-    let Command::Create(create) = command;
+pub(crate) async fn run(
+    command: Command,
+    settings: impl FnOnce(&Flags) -> Result<crate::config::Config, crate::config::Error>,
+) -> Result<()> {
+    match command {
+        Command::Create(create) if create.database => {
+            first::create(create, &settings(&Flags::new())?).await
+        }
+        Command::Create(create) => make(create).await,
+        Command::List(list) => show(list).await,
+        Command::RotateMaster(rotate) => rotate::run(rotate).await,
+        Command::Revoke(revoke) => {
+            let api = Api::open(&revoke.connection)?;
+            let path = format!("/v1/keys/{}", revoke.id);
+            api.call(Method::DELETE, &path).await.map(drop)
+        }
+    }
+}
+
+async fn make(create: Create) -> Result<()> {
     let mut body = json!({"scope": create.scope, "description": create.description});
     if let Some(account) = create.account {
         body["account"] = account.into();
@@ -53,5 +121,19 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         output::json(&answer)
     } else {
         output::line(&text(&answer["key"]))
+    }
+}
+
+async fn show(list: List) -> Result<()> {
+    let api = Api::open(&list.connection)?;
+    let query = [
+        ("page_size", Some(list.page_size.to_string())),
+        ("page_token", list.page_token),
+    ];
+    let answer = api.get("/v1/keys", &query).await?;
+    if list.connection.json {
+        output::json(&answer)
+    } else {
+        output::page(&answer, "keys", COLUMNS)
     }
 }

@@ -103,18 +103,21 @@ fn doors(config: &Config, roles: &[Role], found: &mut Vec<Warning>) {
              inside your network",
         );
     }
-    if grpc && open(config.grpc_addr) {
+    let plain = config.tls.server.is_none();
+    if plain && grpc && open(config.grpc_addr) {
         add(
             found,
             Setting::GrpcAddr,
-            "keys travel unencrypted: put a TLS proxy in front, or keep it inside your network",
+            "keys travel unencrypted: set tls_cert_file, put a TLS proxy in front, or keep it inside \
+             your network",
         );
     }
-    if http && open(config.http_addr) {
+    if plain && http && open(config.http_addr) {
         add(
             found,
             Setting::HttpAddr,
-            "keys travel unencrypted: put a TLS proxy in front, or keep it inside your network",
+            "keys travel unencrypted: set tls_cert_file, put a TLS proxy in front, or keep it inside \
+             your network",
         );
     }
 }
@@ -156,12 +159,20 @@ fn deliveries(config: &Config, roles: &[Role], found: &mut Vec<Warning>) {
             "169.254.169.254 can be reached, where clouds hand out their credentials: allow \
              narrower networks",
         );
-    } else if !config.egress.allow.is_empty() {
-        add(
-            found,
-            Setting::EgressAllow,
-            "whoever may register an endpoint can make this process call these networks",
-        );
+    }
+    for allowance in &config.egress.allow {
+        let text =
+            format!("whoever may register an endpoint can make this process call {allowance}");
+        add(found, Setting::EgressAllow, text);
+    }
+    for (account, allowances) in &config.egress.accounts {
+        for allowance in allowances {
+            let text = format!(
+                "whoever may register an endpoint of {account} can make this process call \
+                 {allowance}"
+            );
+            add(found, Setting::EgressAllow, text);
+        }
     }
 }
 
@@ -266,7 +277,7 @@ mod tests {
         let cases: &[(&str, &str, &str)] = &[
             ("POSTRIDER_ADMIN_ADDR", "0.0.0.0:9090", "admin_addr"),
             ("POSTRIDER_SHUTDOWN_GRACE", "5s", "shutdown_grace"),
-            ("POSTRIDER_EGRESS_ALLOW", "0.0.0.0/0", "egress_allow"),
+            ("POSTRIDER_EGRESS_ALLOW", "10.0.0.0/8", "egress_allow"),
             ("POSTRIDER_NATS_SYNC", "1s", "nats_sync"),
             ("POSTRIDER_NATS_URL", "nats://elsewhere", "nats_url"),
             ("POSTRIDER_DUPLICATE_WINDOW", "10min", "duplicate_window"),
@@ -278,6 +289,15 @@ mod tests {
             let warned = about(&[(name, value)], Role::ALL, true);
             assert_eq!(warned, [*subject], "{name}");
         }
+    }
+
+    #[test]
+    fn every_allowance_is_shown_and_metadata_beside_it() {
+        let allowed = "10.0.0.0/8,hooks.internal,acme=0.0.0.0/0";
+        let warned = about(&[("POSTRIDER_EGRESS_ALLOW", allowed)], Role::ALL, true);
+        assert_eq!(warned, ["egress_allow"; 3]);
+        let warned = about(&[("POSTRIDER_EGRESS_ALLOW", "0.0.0.0/0")], Role::ALL, true);
+        assert_eq!(warned, ["egress_allow"; 2]);
     }
 
     #[test]

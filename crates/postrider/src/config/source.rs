@@ -60,7 +60,11 @@ pub(crate) fn environment() -> Environment {
 
 /// Every setting that has a value.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Values(BTreeMap<Setting, Value>);
+pub(crate) struct Values {
+    given: BTreeMap<Setting, Value>,
+    /// Where a secret was read from, to be read again.
+    files: BTreeMap<Setting, PathBuf>,
+}
 
 impl Values {
     /// Merges all sources.
@@ -97,11 +101,30 @@ impl Values {
 
     /// The value of `setting`; empty counts as not set.
     pub(crate) fn get(&self, setting: Setting) -> Option<&Value> {
-        self.0.get(&setting).filter(|value| !value.text.is_empty())
+        self.given
+            .get(&setting)
+            .filter(|value| !value.text.is_empty())
     }
 
     pub(crate) fn set(&mut self, setting: Setting, text: String, origin: Origin) {
-        self.0.insert(setting, Value { text, origin });
+        self.given.insert(setting, Value { text, origin });
+    }
+
+    /// The same, read from a file.
+    pub(crate) fn set_from_file(
+        &mut self,
+        setting: Setting,
+        text: String,
+        origin: Origin,
+        path: PathBuf,
+    ) {
+        self.set(setting, text, origin);
+        self.files.insert(setting, path);
+    }
+
+    /// The file that the value of `setting` was read from, if it was.
+    pub(crate) fn file(&self, setting: Setting) -> Option<&Path> {
+        self.files.get(&setting).map(PathBuf::as_path)
     }
 
     /// Whether a person gave the value, rather than a default or standalone.
@@ -170,11 +193,8 @@ impl Values {
                         path: path.into(),
                         source,
                     })?;
-                self.set(
-                    setting,
-                    text.trim_end().to_owned(),
-                    Origin::SecretFile(name),
-                );
+                let text = text.trim_end().to_owned();
+                self.set_from_file(setting, text, Origin::SecretFile(name), path.into());
                 Ok(())
             }
             (Some(text), ..) => {

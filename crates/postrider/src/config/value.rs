@@ -7,9 +7,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use domain::breaker;
-use domain::egress::Policy;
 use domain::retry::{Schedule, parse_duration};
-use domain::vault::MasterKey;
+use domain::vault::Vault;
 use secrecy::SecretString;
 use telemetry::trace::AttemptsInTrace;
 
@@ -55,6 +54,13 @@ pub(super) fn boolean(values: &Values, setting: Setting) -> Result<bool, Error> 
         "false" | "0" => Ok(false),
         _ => Err(invalid(values, setting, "true or false is needed")),
     }
+}
+
+/// The parts of a list that commas separate.
+pub(super) fn parts(values: &Values, setting: Setting) -> impl Iterator<Item = &str> {
+    let text = values.get(setting).map_or("", |value| &value.text);
+    let parts = text.split(',').map(str::trim);
+    parts.filter(|part| !part.is_empty())
 }
 
 pub(super) fn number(
@@ -170,11 +176,12 @@ pub(super) fn master_key(values: &Values) -> Result<Option<SecretString>, Error>
         return Ok(None);
     };
     // The reason is left out: it might quote the key.
-    MasterKey::from_base64(&value.text).map_err(|_| {
+    Vault::parse(&value.text).map_err(|_| {
         invalid(
             values,
             Setting::MasterKey,
-            "32 bytes in standard base64 are needed, e.g. from `openssl rand -base64 32`",
+            "32 bytes in standard base64 are needed, e.g. from `openssl rand -base64 32`; of \
+             several, each on a line of its own, the newest stands last",
         )
     })?;
     Ok(Some(value.text.clone().into()))
@@ -264,32 +271,23 @@ pub(super) fn retention(values: &Values, setting: Setting) -> Result<Duration, E
     })
 }
 
-pub(super) fn egress(values: &Values, dev: bool) -> Result<Policy, Error> {
-    let mut allow = Vec::new();
-    let text = values
-        .get(Setting::EgressAllow)
-        .map_or("", |value| &value.text);
-    for part in text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
-        allow.push(part.parse().map_err(|_| {
-            let message = format!("`{part}` is not a network such as 10.1.0.0/16 or fd00::/8");
-            invalid(values, Setting::EgressAllow, message)
-        })?);
-    }
-    Ok(Policy {
-        allow,
-        allow_http: dev || boolean(values, Setting::EgressAllowHttp)?,
-        allow_loopback: dev,
-    })
-}
-
 pub(super) fn trace_attempts(values: &Values) -> Result<AttemptsInTrace, Error> {
     let setting = Setting::TraceAttempts;
     let parsed = required(values, setting)?.parse();
     parsed.map_err(|message: String| invalid(values, setting, message))
+}
+
+/// 0 is no limit.
+pub(super) fn limits(values: &Values) -> Result<control::Limits, Error> {
+    let limit = |setting| -> Result<Option<u32>, Error> {
+        let limit = number(values, setting, 0, u16::MAX)?;
+        Ok((limit > 0).then_some(limit.into()))
+    };
+    Ok(control::Limits {
+        endpoints: limit(Setting::MaxEndpointsPerAccount)?,
+        events_per_account: limit(Setting::MaxEventsPerAccount)?,
+        events_per_key: limit(Setting::MaxEventsPerKey)?,
+    })
 }
 
 pub(super) fn log(values: &Values) -> Result<String, Error> {

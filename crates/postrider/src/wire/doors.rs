@@ -1,6 +1,6 @@
 //! The listeners of a process, bound before anything else is started.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 
@@ -13,6 +13,9 @@ use crate::serve::loopback_like;
 pub(crate) struct Doors {
     pub(crate) http: Option<TcpListener>,
     pub(crate) grpc: Option<TcpListener>,
+    /// Where standalone's own roles reach each other in plain text, on loopback,
+    /// if the gRPC address itself wants TLS.
+    pub(crate) inner: Option<TcpListener>,
     pub(crate) admin: TcpListener,
     addresses: Addresses,
 }
@@ -43,14 +46,20 @@ impl Doors {
             true => Some(bind(Setting::GrpcAddr, config.grpc_addr).await?),
             false => None,
         };
+        let secure = config.tls.server.is_some();
+        let inner = match secure && roles.len() > 1 {
+            true => Some(bind(Setting::GrpcAddr, (Ipv4Addr::LOCALHOST, 0).into()).await?),
+            false => None,
+        };
         let addresses = Addresses {
-            http: http.as_ref().map(url),
-            grpc: grpc.as_ref().map(url),
-            admin: url(&admin),
+            http: http.as_ref().map(|listener| url(listener, secure)),
+            grpc: grpc.as_ref().map(|listener| url(listener, secure)),
+            admin: url(&admin, false),
         };
         Ok(Self {
             http,
             grpc,
+            inner,
             admin,
             addresses,
         })
@@ -62,7 +71,8 @@ impl Doors {
 
     /// Where this process itself reaches its gRPC services.
     pub(crate) fn grpc_url(&self) -> Option<String> {
-        let mut address = self.grpc.as_ref()?.local_addr().ok()?;
+        let listener = self.inner.as_ref().or(self.grpc.as_ref())?;
+        let mut address = listener.local_addr().ok()?;
         if address.ip().is_unspecified() {
             address.set_ip(loopback_like(address.ip()));
         }
@@ -95,11 +105,12 @@ async fn bind(setting: Setting, address: SocketAddr) -> Result<TcpListener, Erro
         })
 }
 
-fn url(listener: &TcpListener) -> String {
+fn url(listener: &TcpListener, secure: bool) -> String {
+    let scheme = if secure { "https" } else { "http" };
     // A bound listener has an address.
     listener
         .local_addr()
-        .map(|address| format!("http://{address}"))
+        .map(|address| format!("{scheme}://{address}"))
         .unwrap_or_default()
 }
 

@@ -1,11 +1,12 @@
 //! What the roles stand on: broker, directories, database, keys.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use broker::{Broker, EndpointDirectory, ErasureDirectory, EventTypeDirectory, KeyDirectory};
-use domain::vault::MasterKey;
+use domain::vault::Vault;
 use opentelemetry::KeyValue;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
@@ -17,8 +18,10 @@ use tracing::warn;
 use super::Process;
 use crate::config::{self, Config, Setting};
 use crate::database;
+use crate::master_key;
 use crate::roles::Role;
 use crate::streams;
+use crate::tls::Certificates;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
@@ -30,10 +33,13 @@ pub(super) struct Foundation {
     pub(super) keys: KeyDirectory,
     pub(super) event_types: EventTypeDirectory,
     pub(super) erasures: ErasureDirectory,
+    pub(super) certificates: Certificates,
     /// Of the roles that need a database.
     pool: Option<store::Pool>,
     /// Of the roles that read or write secrets.
-    master_key: Option<Arc<MasterKey>>,
+    vault: Option<Arc<Vault>>,
+    /// Where its keys are read again.
+    master_key_file: Option<PathBuf>,
 }
 
 impl Foundation {
@@ -43,7 +49,7 @@ impl Foundation {
     /// # Errors
     ///
     /// When an address or a key cannot be used.
-    pub(super) async fn open(process: &Process<'_>) -> Result<Self> {
+    pub(super) async fn open(process: &Process<'_>, certificates: Certificates) -> Result<Self> {
         let config = process.config;
         let broker = streams::connect(config, process.name).await?;
         let uses = |setting| {
@@ -63,8 +69,8 @@ impl Foundation {
             }
             false => None,
         };
-        let master_key = match uses(Setting::MasterKey) {
-            true => Some(master_key(config)?),
+        let vault = match uses(Setting::MasterKey) {
+            true => Some(vault(config)?),
             false => None,
         };
         observe(&broker, pool.as_ref());
@@ -73,9 +79,11 @@ impl Foundation {
             keys: KeyDirectory::new(),
             event_types: EventTypeDirectory::new(),
             erasures: ErasureDirectory::new(),
+            certificates,
             broker,
             pool,
-            master_key,
+            vault,
+            master_key_file: config.master_key_file.clone(),
         })
     }
 
@@ -92,17 +100,17 @@ impl Foundation {
         self.pool.as_ref().ok_or(missing)
     }
 
-    /// The key of a role that needs it.
+    /// The keys of a role that seals or opens secrets.
     ///
     /// # Errors
     ///
     /// When none is configured.
-    pub(super) fn master_key(&self, role: Role) -> Result<Arc<MasterKey>, config::Error> {
+    pub(super) fn vault(&self, role: Role) -> Result<Arc<Vault>, config::Error> {
         let missing = config::Error::Missing {
             setting: Setting::MasterKey,
             what: role.name(),
         };
-        self.master_key.clone().ok_or(missing)
+        self.vault.clone().ok_or(missing)
     }
 
     /// Starts the watches that keep the directories current.
@@ -114,6 +122,13 @@ impl Foundation {
         let directory = self.keys.clone();
         tasks.spawn(async move { directory.run(&broker, token).await });
         let (broker, token) = (self.broker.clone(), shutdown.clone());
+        let directory = self.keys.clone();
+        tasks.spawn(async move { directory.tell_uses(&broker, token).await });
+        let (broker, token) = (self.broker.clone(), shutdown.clone());
+        if let (Some(vault), Some(path)) = (self.vault.clone(), self.master_key_file.clone()) {
+            tasks.spawn(master_key::follow(vault, path, shutdown.clone()));
+        }
+        tasks.spawn(self.certificates.clone().follow(shutdown.clone()));
         let directory = self.event_types.clone();
         tasks.spawn(async move { directory.run(&broker, token).await });
         let (broker, token) = (self.broker.clone(), shutdown.clone());
@@ -170,10 +185,11 @@ fn needed(value: &Option<SecretString>, setting: Setting) -> Result<&SecretStrin
     })
 }
 
-fn master_key(config: &Config) -> Result<Arc<MasterKey>, config::Error> {
+fn vault(config: &Config) -> Result<Arc<Vault>, config::Error> {
     let text = needed(&config.master_key, Setting::MasterKey)?;
-    let key = MasterKey::from_base64(text.expose_secret());
+    let vault = Vault::parse(text.expose_secret());
     // Parsed once already, by the configuration.
-    key.map(Arc::new)
+    vault
+        .map(Arc::new)
         .map_err(|_| config::Error::Refused("the master key is not valid".into()))
 }

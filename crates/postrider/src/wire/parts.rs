@@ -8,14 +8,18 @@ use anyhow::{Context as _, Result};
 use domain::Partitions;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use resolver::Resolver;
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
+use tonic::transport::Channel;
 
 use super::foundation::Foundation;
 use super::{Addresses, Process};
 use crate::config::{Config, Error, Setting};
 use crate::roles::Role;
+use crate::tls;
 
 /// Answers what a part waits for.
 pub(super) type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -103,7 +107,7 @@ pub(super) fn assemble(
     };
     for role in process.roles {
         let part = match role {
-            Role::Ingest => parts.ingest(foundation)?,
+            Role::Ingest => parts.ingest(process.config, foundation)?,
             Role::Fanout => fanout(process.config, foundation)?,
             Role::Dispatcher => dispatcher(process, foundation)?,
             Role::History => parts.history(process.config, foundation)?,
@@ -115,13 +119,20 @@ pub(super) fn assemble(
 }
 
 impl Parts {
-    fn ingest(&mut self, foundation: &Foundation) -> Result<Part> {
+    fn ingest(&mut self, config: &Config, foundation: &Foundation) -> Result<Part> {
         let deps = ingest::Deps {
             broker: foundation.broker.clone(),
             keys: foundation.keys.clone(),
             event_types: foundation.event_types.clone(),
         };
-        let role = ingest::Role::new(ingest::Config::default(), deps)?;
+        let config = ingest::Config {
+            rates: ingest::Rates {
+                per_key: config.limits.events_per_key,
+                per_account: config.limits.events_per_account,
+            },
+            ..ingest::Config::default()
+        };
+        let role = ingest::Role::new(config, deps)?;
         role.register_grpc(&mut self.routes);
         Ok(part!(Role::Ingest, role))
     }
@@ -159,27 +170,24 @@ impl Parts {
             keys: foundation.keys.clone(),
             event_types: foundation.event_types.clone(),
             registry: store::Registry::new(foundation.pool(Role::Control)?.clone()),
-            master_key: foundation.master_key(Role::Control)?,
-        };
-        let missing = |setting| Error::Missing {
-            setting,
-            what: Role::Control.name(),
+            vault: foundation.vault(Role::Control)?,
+            // A lookup that goes on at the end of the process is cut off with it.
+            resolver: Resolver::new(TaskTracker::new(), &config.way.name_servers),
+            ingest: channel(config.ingest_url.as_deref(), Setting::IngestUrl, foundation)?,
+            history: channel(
+                config.history_url.as_deref(),
+                Setting::HistoryUrl,
+                foundation,
+            )?,
         };
         let http_url = addresses.http.clone().unwrap_or_default();
         let config = control::Config {
+            limits: config.limits,
             egress: config.egress.clone(),
             admin_key: config
                 .admin_key
                 .as_ref()
                 .map(|key| key.expose_secret().to_owned()),
-            ingest_url: config
-                .ingest_url
-                .clone()
-                .ok_or_else(|| missing(Setting::IngestUrl))?,
-            history_url: config
-                .history_url
-                .clone()
-                .ok_or_else(|| missing(Setting::HistoryUrl))?,
             public_url: config.public_url.clone().unwrap_or(http_url),
         };
         let role = control::Role::new(config, deps)?;
@@ -187,6 +195,16 @@ impl Parts {
         self.http = Some(role.http());
         Ok(part!(Role::Control, role))
     }
+}
+
+/// A way to another role.
+fn channel(url: Option<&str>, setting: Setting, foundation: &Foundation) -> Result<Channel> {
+    let url = url.ok_or(Error::Missing {
+        setting,
+        what: Role::Control.name(),
+    })?;
+    let opened = tls::channel::open(url, foundation.certificates.subscribe());
+    Ok(opened.map_err(|error| Error::Refused(format!("{setting}: {error}")))?)
 }
 
 fn fanout(config: &Config, foundation: &Foundation) -> Result<Part> {
@@ -206,13 +224,14 @@ fn dispatcher(process: &Process<'_>, foundation: &Foundation) -> Result<Part> {
         broker: foundation.broker.clone(),
         endpoints: foundation.endpoints.clone(),
         erasures: foundation.erasures.clone(),
-        master_key: foundation.master_key(Role::Dispatcher)?,
+        vault: foundation.vault(Role::Dispatcher)?,
     };
     let config = dispatcher::Config {
         partitions: Partitions::new(config.partitions),
         schedule: config.retry_schedule.clone(),
         timeout: config.delivery_timeout,
         egress: config.egress.clone(),
+        way: config.way.clone(),
         user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")).to_owned(),
         concurrency: config.delivery_concurrency,
         breaker: config.breaker,

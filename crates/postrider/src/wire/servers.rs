@@ -1,20 +1,24 @@
 //! The listeners' servers: gRPC, REST, admin.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use axum::serve::ListenerExt as _;
+use futures::StreamExt as _;
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{debug, warn};
 
+use super::accept::{Incoming, Speaks, Tls, accept};
 use super::gate::Gate;
 use super::requests;
 use super::unread::explained;
@@ -43,6 +47,18 @@ const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// period; calls have shorter limits of their own.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 
+/// How many may come in at once, and whose word is taken for where they come
+/// from.
+#[derive(Debug)]
+pub(super) struct Limits {
+    /// Connections of each server.
+    pub(super) most: usize,
+    pub(super) proxies: Arc<[IpNet]>,
+}
+
+/// Where connections come in, and how they are secured.
+pub(super) type Listeners = Vec<(TcpListener, Tls)>;
+
 const HEALTH: &str = "grpc.health.v1.Health";
 
 /// The public servers of a process.
@@ -60,26 +76,30 @@ impl Servers {
     /// When the reflection service cannot be made.
     pub(super) fn start(
         roles: &[Role],
-        grpc: Option<(TcpListener, RoutesBuilder)>,
-        http: Option<(TcpListener, axum::Router)>,
+        grpc: Option<(Listeners, RoutesBuilder)>,
+        http: Option<(Listeners, axum::Router)>,
         health: &HealthReporter,
         gate: &Gate,
+        limits: Limits,
     ) -> Result<Self> {
         let mut servers = Self {
             http: Running::new("HTTP"),
             grpc: Running::new("gRPC"),
         };
-        if let Some((listener, routes)) = grpc {
+        if let Some((listeners, routes)) = grpc {
             let routes = with_common_services(routes, roles, health.clone())?;
             let routes = gate.clone().before_grpc(explained(routes));
             let routes = requests::around_grpc(routes);
-            let stop = servers.grpc.stop.clone();
-            servers.grpc.task.spawn(serve_grpc(listener, routes, stop));
+            let Running { stop, task, .. } = &mut servers.grpc;
+            let incoming = accept(listeners, Speaks::Http2, limits.most, stop, task);
+            task.spawn(serve_grpc(incoming, routes, stop.clone()));
         }
-        if let Some((listener, router)) = http {
+        if let Some((listeners, router)) = http {
             let router = requests::around_http(gate.clone().before_http(router));
-            let stop = servers.http.stop.clone();
-            servers.http.task.spawn(serve_http(listener, router, stop));
+            let Running { stop, task, .. } = &mut servers.http;
+            let incoming = accept(listeners, Speaks::Http, limits.most, stop, task);
+            let served = super::http::serve(incoming, router, limits.proxies, stop.clone());
+            task.spawn(served);
         }
         Ok(servers)
     }
@@ -187,8 +207,8 @@ fn with_common_services(
     Ok(routes.routes())
 }
 
-async fn serve_grpc(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<()> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+async fn serve_grpc(incoming: Incoming, routes: Routes, stop: CancellationToken) -> Result<()> {
+    let incoming = ReceiverStream::new(incoming).map(Ok::<_, io::Error>);
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -201,24 +221,4 @@ async fn serve_grpc(listener: TcpListener, routes: Routes, stop: CancellationTok
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
         .context("the gRPC server failed")
-}
-
-/// Serves `router` until `stop` is cancelled and what is under way is answered.
-///
-/// # Errors
-///
-/// When the listener fails for good.
-pub(super) async fn serve_http(
-    listener: TcpListener,
-    router: axum::Router,
-    stop: CancellationToken,
-) -> Result<()> {
-    let listener = listener.tap_io(|stream| {
-        // Only costs latency if it fails.
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-        .context("the HTTP server failed")
 }

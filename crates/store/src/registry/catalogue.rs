@@ -2,6 +2,7 @@ use domain::page::{Cursor, Direction};
 use domain::{EventType, Timestamp};
 use uuid::Uuid;
 
+use super::audit::note;
 use super::outbox::{Mark, mark};
 use super::{Registry, unreadable};
 use crate::Error;
@@ -64,6 +65,7 @@ impl Registry {
             .execute(&mut *tx)
             .await?;
             mark!(tx, &Mark::EventType(row.name.clone()));
+            note!(tx, self.entry.as_ref());
             Ok(())
         })
     }

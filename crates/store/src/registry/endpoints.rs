@@ -4,6 +4,7 @@ use domain::vault::SealedSecret;
 use domain::{AccountId, DeliveryPolicy, Endpoint, EndpointId, EventType, Timestamp};
 use uuid::Uuid;
 
+use super::audit::note;
 use super::outbox::{Mark, mark};
 use super::policy::{self, PolicyRow, store_policy};
 use super::{Registry, unreadable};
@@ -176,6 +177,7 @@ impl Registry {
             .execute(&mut *tx)
             .await?;
             mark!(tx, &Mark::Endpoint(new.account.clone(), new.id));
+            note!(tx, self.entry.as_ref());
             load!(tx, new.id).ok_or_else(|| unreadable("endpoint"))
         })
     }
@@ -310,6 +312,7 @@ impl Registry {
                 .await?;
             }
             mark!(tx, &Mark::Endpoint(account.clone(), id));
+            note!(tx, self.entry.as_ref());
             Ok(load!(tx, id))
         })
         .or_else(|error| match error {
@@ -338,8 +341,24 @@ impl Registry {
                 return Ok(false);
             }
             mark!(tx, &Mark::Endpoint(account.clone(), id));
+            note!(tx, self.entry.as_ref());
             Ok(true)
         })
+    }
+
+    /// How many endpoints an account has.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn count_endpoints(&self, account: &AccountId) -> Result<u64, Error> {
+        let count: i64 = reading!(self.pool, connection => {
+            Ok(sqlx::query_scalar("SELECT COUNT(*) FROM endpoints WHERE account = $1")
+                .bind(account.as_str())
+                .fetch_one(&mut *connection)
+                .await?)
+        })?;
+        Ok(count.unsigned_abs())
     }
 
     /// The accounts and ids of all endpoints, for a comparison with the

@@ -3,6 +3,7 @@ use domain::page::{Cursor, Direction};
 use domain::{AccountId, Timestamp};
 use uuid::Uuid;
 
+use super::audit::note;
 use super::outbox::{Mark, mark};
 use super::{Registry, unreadable};
 use crate::Error;
@@ -15,6 +16,8 @@ pub struct KeyRow {
     pub row_id: Uuid,
     pub description: String,
     pub created_at: Timestamp,
+    /// About when; `None`: not since it is noted.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl KeyRow {
@@ -33,10 +36,11 @@ struct Row {
     version: i64,
     created_at: i64,
     expires_at: Option<i64>,
+    last_used_at: Option<i64>,
 }
 
 const COLUMNS: &str =
-    "id, row_id, hash, description, scope, account, version, created_at, expires_at";
+    "id, row_id, hash, description, scope, account, version, created_at, expires_at, last_used_at";
 
 impl Row {
     fn read(self) -> Result<KeyRow, Error> {
@@ -54,6 +58,7 @@ impl Row {
             row_id: self.row_id,
             description: self.description,
             created_at: Timestamp::from_unix_millis(self.created_at),
+            last_used_at: self.last_used_at.map(Timestamp::from_unix_millis),
         })
     }
 }
@@ -84,6 +89,7 @@ impl Registry {
             .execute(&mut *tx)
             .await?;
             mark!(tx, &Mark::Key(row.record.id.clone()));
+            note!(tx, self.entry.as_ref());
             Ok(())
         })
     }
@@ -147,6 +153,7 @@ impl Registry {
                 return Ok(false);
             }
             mark!(tx, &Mark::Key(id.to_owned()));
+            note!(tx, self.entry.as_ref());
             Ok(true)
         })
     }
@@ -170,6 +177,47 @@ impl Registry {
                 mark!(tx, &Mark::Key(id.clone()));
             }
             Ok(ids)
+        })
+    }
+
+    /// Revokes the roles' own keys but these. Returns their ids.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn delete_service_keys_but(&self, kept: &[&str]) -> Result<Vec<String>, Error> {
+        transaction!(self.pool, tx => {
+            let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM keys WHERE scope = 'service'")
+                .fetch_all(&mut *tx)
+                .await?;
+            let gone: Vec<String> =
+                ids.into_iter().filter(|id| !kept.contains(&id.as_str())).collect();
+            for id in &gone {
+                sqlx::query("DELETE FROM keys WHERE id = $1").bind(id).execute(&mut *tx).await?;
+                mark!(tx, &Mark::Key(id.clone()));
+            }
+            Ok(gone)
+        })
+    }
+
+    /// Notes when keys were used; what is noted already and later stays.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn note_key_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), Error> {
+        transaction!(self.pool, tx => {
+            for (id, at) in uses {
+                sqlx::query(
+                    "UPDATE keys SET last_used_at = $2 WHERE id = $1 \
+                     AND (last_used_at IS NULL OR last_used_at < $2)",
+                )
+                .bind(id)
+                .bind(at.unix_millis())
+                .execute(&mut *tx)
+                .await?;
+            }
+            Ok(())
         })
     }
 

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use domain::audit::{Action, Entry};
 use domain::operational::{ENDPOINT_DISABLED, EndpointDisabled};
 use domain::{AccountId, EndpointId};
 use proto::DecodeError;
@@ -48,7 +49,9 @@ impl Control {
             ..EndpointUpdate::default()
         };
         let version = Some(command.version);
-        let changed = registry
+        let entry = Entry::of_itself(Action::EndpointDisabled, &id.to_string(), now());
+        let noting = registry.noting(entry.within(account).detail(&command.reason));
+        let changed = noting
             .update_endpoint(account, id, &update, version, now())
             .await?;
         if let Some(row) = changed {

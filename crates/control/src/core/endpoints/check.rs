@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use domain::egress::EndpointUrl;
 use domain::endpoint::{check_description, check_event_types, check_rate_limit};
-use domain::{EndpointId, FieldViolation, Problem, Reason};
+use domain::{AccountId, EndpointId, FieldViolation, Problem, Reason};
 use store::EndpointUpdate;
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::super::{Control, database};
@@ -19,13 +18,14 @@ impl Control {
     /// What is secret is sealed for `endpoint`.
     pub(super) async fn check_change(
         &self,
+        account: &AccountId,
         endpoint: EndpointId,
         change: EndpointChange,
     ) -> Result<EndpointUpdate, Problem> {
         let mut faults = Faults::default();
         let mut update = EndpointUpdate::default();
         if let Some(url) = change.url {
-            match self.check_url(&url).await {
+            match self.check_url(account, &url).await {
                 Ok(()) => update.url = Some(url),
                 Err(violation) => faults.add(Reason::UrlInvalid, violation),
             }
@@ -65,16 +65,19 @@ impl Control {
         faults.into_result().map(|()| update)
     }
 
-    async fn check_url(&self, text: &str) -> Result<(), FieldViolation> {
-        let policy = &self.0.config.egress;
-        let url = EndpointUrl::parse(text, policy)?;
+    async fn check_url(&self, account: &AccountId, text: &str) -> Result<(), FieldViolation> {
+        let policy = self.0.config.egress.of_account(account);
+        let url = EndpointUrl::parse(text, &policy)?;
         let url::Host::Domain(name) = url.host() else {
             return Ok(());
         };
-        let Ok(Ok(mut addresses)) = timeout(RESOLVE, lookup_host((name, url.port()))).await else {
+        let Ok(Ok(addresses)) = timeout(RESOLVE, self.0.deps.resolver.resolve(name)).await else {
             return Ok(());
         };
-        if addresses.all(|address| policy.permits(address.ip())) {
+        if addresses
+            .iter()
+            .all(|address| policy.permits_host(name, *address))
+        {
             return Ok(());
         }
         Err(FieldViolation::new(

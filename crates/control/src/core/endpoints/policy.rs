@@ -75,8 +75,8 @@ impl Control {
             .map(|headers| CustomHeaders::check(headers.0))
             .map(|checked| {
                 checked.map(|headers| {
-                    let key = &self.0.deps.master_key;
-                    (!headers.is_empty()).then(|| headers.seal(key, endpoint, rand::random()))
+                    let vault = &self.0.deps.vault;
+                    (!headers.is_empty()).then(|| headers.seal(vault, endpoint, rand::random()))
                 })
             });
         DeliveryPolicyChange {
@@ -115,7 +115,7 @@ impl Control {
         let Some(sealed) = &endpoint.policy.headers else {
             return Ok(BTreeMap::new());
         };
-        let opened = sealed.open(&self.0.deps.master_key, endpoint.id);
+        let opened = sealed.open(&self.0.deps.vault, endpoint.id);
         let headers = opened.map_err(|_| {
             error!(endpoint = %endpoint.id, "the master key does not open custom headers");
             let detail = "the endpoint's headers cannot be read; ask the operator whether the \

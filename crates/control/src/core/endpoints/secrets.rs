@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use domain::audit::Action;
 use domain::key::{Identity, Need};
 use domain::signature::Secret;
 use domain::vault::SealedSecret;
@@ -28,14 +29,11 @@ impl Control {
             .secrets
             .iter()
             .find(|secret| secret.valid_until.is_none());
-        let opened = current.and_then(|secret| {
-            self.0
-                .deps
-                .master_key
-                .open(&secret.sealed, id.as_bytes())
-                .ok()
-        });
+        let opened =
+            current.and_then(|secret| self.0.deps.vault.open(&secret.sealed, id.as_bytes()).ok());
         let text = opened.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+        let (action, target) = (Action::SecretShown, id.to_string());
+        self.note(identity, Some(account), action, &target).await;
         text.ok_or_else(|| {
             error!(endpoint = %id, "the master key does not open a secret");
             let detail =
@@ -70,10 +68,9 @@ impl Control {
             secret: Some((self.seal(id, &secret), until)),
             ..EndpointUpdate::default()
         };
+        let (action, target) = (Action::SecretRegenerated, id.to_string());
         let row = self
-            .0
-            .deps
-            .registry
+            .noting(identity, Some(account), action, &target, "")
             .update_endpoint(account, id, &update, None, now())
             .await;
         row.map_err(|error| database(&error))?
@@ -87,12 +84,12 @@ impl Control {
     }
 
     fn seal(&self, id: EndpointId, secret: &Secret) -> SealedSecret {
-        let key = &self.0.deps.master_key;
-        let nonce: [u8; 24] = rand::random();
-        let sealed = key.seal(secret.expose().as_bytes(), id.as_bytes(), nonce);
+        let vault = &self.0.deps.vault;
+        let text = secret.expose().as_bytes();
+        let sealed = vault.seal(text, id.as_bytes(), rand::random());
         SealedSecret {
-            master_key_id: key.id(),
-            sealed: sealed.into(),
+            master_key_id: sealed.master_key_id,
+            sealed: sealed.bytes,
             valid_until: None,
         }
     }

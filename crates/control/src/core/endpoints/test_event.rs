@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use domain::audit::Action;
 use domain::key::{Identity, Need};
 use domain::{AccountId, EndpointId, EventType, JsonObject, Problem, Reason};
 use proto::pipeline::PublishTestEventRequest;
@@ -59,6 +60,8 @@ impl Control {
             .await;
         let sent = sent.map_err(|status| to_problem(&status, Reason::IngestUnavailable))?;
         let sent = sent.into_inner();
+        let (action, target) = (Action::EndpointTested, id.to_string());
+        self.note(identity, Some(account), action, &target).await;
         Ok(TestEvent {
             event_id: sent.event_id,
             delivery_id: sent.delivery_id,

@@ -1,15 +1,22 @@
-//! Host names to addresses, by the system's resolver.
+//! Host names to addresses, by the system's resolver or by name servers that
+//! are set.
 //!
-//! That resolver blocks a thread and cannot be called off, so a slow name
-//! server could take every thread there is. Hence one lookup per name at a
+//! The system's resolver blocks a thread and cannot be called off, so a slow
+//! name server could take every thread there is. Hence one lookup per name at a
 //! time, shared by all who wait for it, and a bound on all lookups.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+    ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -21,18 +28,20 @@ const MAX_LOOKUPS: usize = 128;
 
 /// Why a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     #[error("the name has no address")]
     NotFound,
     #[error("looking up the name took too long")]
     Timeout,
 }
 
-type Addresses = Result<Arc<[IpAddr]>, Error>;
+/// What a lookup found.
+pub type Addresses = Result<Arc<[IpAddr]>, Error>;
 type Lookups = HashMap<String, watch::Receiver<Option<Addresses>>>;
 
+/// Resolves names. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Resolver(Arc<Inner>);
+pub struct Resolver(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -41,20 +50,30 @@ struct Inner {
     lookups: Mutex<Lookups>,
     permits: Semaphore,
     tracker: TaskTracker,
+    /// `None`: the system's resolver.
+    servers: Option<TokioResolver>,
 }
 
 impl Resolver {
+    /// Asks these name servers, or the system's resolver if there are none.
     /// Lookups run on `tracker`; they outlive those who asked.
-    pub(crate) fn new(tracker: TaskTracker) -> Self {
+    #[must_use]
+    pub fn new(tracker: TaskTracker, servers: &[SocketAddr]) -> Self {
         Self(Arc::new(Inner {
             lookups: Mutex::default(),
             permits: Semaphore::new(MAX_LOOKUPS),
             tracker,
+            servers: (!servers.is_empty()).then(|| asking(servers)),
         }))
     }
 
-    /// The addresses of `name`, at least one, in the system's order.
-    pub(crate) async fn resolve(&self, name: &str) -> Addresses {
+    /// The addresses of `name`, at least one, in the resolver's order. Takes 5 s
+    /// at most.
+    ///
+    /// # Errors
+    ///
+    /// When the name has none, or nobody says so in time.
+    pub async fn resolve(&self, name: &str) -> Addresses {
         let mut lookup = self.join(name);
         let found = async {
             let answer = lookup.wait_for(Option::is_some).await;
@@ -94,17 +113,56 @@ impl Inner {
     /// thread as long as that thread is taken.
     async fn look_up(&self, name: &str) -> Addresses {
         let _permit = self.permits.acquire().await.map_err(|_| Error::NotFound)?;
-        let found = tokio::net::lookup_host((name, 0)).await;
-        let addresses: Arc<[IpAddr]> = match found {
-            Ok(addresses) => addresses.map(|address| address.ip()).collect(),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Error::Timeout),
-            Err(_) => return Err(Error::NotFound),
+        let addresses: Arc<[IpAddr]> = match &self.servers {
+            Some(servers) => ask(servers, name).await?,
+            None => ask_system(name).await?,
         };
         if addresses.is_empty() {
             return Err(Error::NotFound);
         }
         Ok(addresses)
     }
+}
+
+/// Ends when the system's resolver ends.
+async fn ask_system(name: &str) -> Addresses {
+    match tokio::net::lookup_host((name, 0)).await {
+        Ok(addresses) => Ok(addresses.map(|address| address.ip()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Error::Timeout),
+        Err(_) => Err(Error::NotFound),
+    }
+}
+
+async fn ask(servers: &TokioResolver, name: &str) -> Addresses {
+    // With a dot at its end no search list is tried.
+    let name = format!("{}.", name.trim_end_matches('.'));
+    match servers.lookup_ip(name).await {
+        Ok(found) => Ok(found.iter().collect()),
+        Err(error) if error.is_no_records_found() => Err(Error::NotFound),
+        Err(_) => Err(Error::Timeout),
+    }
+}
+
+fn asking(servers: &[SocketAddr]) -> TokioResolver {
+    let servers = servers.iter().map(|server| {
+        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+        for connection in &mut connections {
+            connection.port = server.port();
+        }
+        NameServerConfig::new(server.ip(), true, connections)
+    });
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+    let mut options = ResolverOpts::default();
+    options.timeout = Duration::from_secs(2);
+    options.attempts = 1;
+    // An answer holds for the connection it was asked for, and for no other.
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        .with_options(options)
+        .build()
+        .expect("only TLS needs what may be missing")
 }
 
 #[cfg(test)]
@@ -115,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn lookups_of_a_name_are_shared_and_forgotten() {
         let tracker = TaskTracker::new();
-        let resolver = Resolver::new(tracker.clone());
+        let resolver = Resolver::new(tracker.clone(), &[]);
         let (one, two) = tokio::join!(resolver.resolve("localhost"), resolver.resolve("localhost"));
         let (one, two) = (one.unwrap(), two.unwrap());
         assert!(Arc::ptr_eq(&one, &two) && one.iter().all(IpAddr::is_loopback));
