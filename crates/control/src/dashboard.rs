@@ -2,64 +2,104 @@
 //! script. Every dialog has an address of its own. It reads and changes
 //! through the same core and services as REST.
 
+mod activity;
 mod assets;
+mod brand;
+mod catalogue;
 mod editor;
 mod endpoint_form;
 mod endpoints;
+mod event;
 mod forms;
 mod guard;
 mod history;
+mod live;
+mod operator;
 mod page;
 mod payload;
 mod plain;
+mod recover;
+mod search;
 mod sign_in;
 mod test_event;
+mod verify;
 mod visitor;
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use crate::core::Control;
+use brand::Brand;
+pub use brand::{Accent, Branding, Logo, ParseAccentError};
+use operator::{accounts, fleet, keys};
 
 /// A form carries a test event's object at most.
 const MAX_FORM_BYTES: usize = 1_024 * 1_024;
 
 /// Every page, beside `/v1`.
-pub(crate) fn router(control: Control) -> Router {
-    let account = Router::new()
-        .route("/webhooks", get(endpoints::list))
-        .route("/webhooks/new", get(endpoints::new).post(endpoints::create))
-        .route("/webhooks/{id}", get(editor::show).post(editor::save))
-        .route(
-            "/webhooks/{id}/regenerate-secret",
-            get(editor::ask_regenerate).post(editor::regenerate),
-        )
-        .route(
-            "/webhooks/{id}/delete",
-            get(editor::ask_delete).post(editor::delete),
-        )
-        .route("/webhooks/{id}/enable", post(editor::enable))
-        .route("/webhooks/{id}/disable", post(editor::disable))
-        .route(
-            "/webhooks/{id}/test",
-            get(test_event::show).post(test_event::send),
-        )
-        .route("/webhooks/{id}/messages", get(history::show))
-        .route("/attempts/{id}", get(payload::show))
-        .route("/attempts/{id}/resend", post(payload::resend));
+pub(crate) fn router(control: Control, branding: Branding) -> Router {
     Router::new()
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
-        .route("/accounts", get(sign_in::open_account))
         .route("/portal/{link}", get(sign_in::enter))
-        .nest("/accounts/{account}", account)
+        .merge(operators())
+        .nest("/accounts/{account}", an_accounts())
         .route_layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .route_layer(from_fn(guard::private))
         .route("/assets/{name}", get(assets::serve))
         .route_layer(from_fn_with_state(control.clone(), guard::same_origin))
+        .route_layer(from_fn(page::explain))
         .route_layer(from_fn(guard::strict))
+        .route_layer(Extension(Arc::new(Brand::new(branding))))
         .with_state(control)
+}
+
+fn operators() -> Router<Control> {
+    Router::new()
+        .route("/accounts", get(accounts::show))
+        .route("/fleet", get(fleet::show))
+        .route("/keys", get(keys::list))
+        .route("/keys/new", get(keys::new).post(keys::create))
+        .route(
+            "/keys/{id}/revoke",
+            get(keys::ask_revoke).post(keys::revoke),
+        )
+}
+
+/// What a customer sees, and the operator in a customer's place.
+fn an_accounts() -> Router<Control> {
+    Router::new()
+        .route("/search", get(search::find))
+        .route("/event-types", get(catalogue::show))
+        .route("/events/{id}", get(event::show))
+        .route("/events/{id}/resend", post(event::resend))
+        .route("/attempts/{id}", get(payload::show))
+        .route("/attempts/{id}/resend", post(payload::resend))
+        .route("/recoveries/{id}", get(recover::progress))
+        .route("/recoveries/{id}/cancel", post(recover::cancel))
+        .nest("/webhooks", webhooks())
+}
+
+fn webhooks() -> Router<Control> {
+    Router::new()
+        .route("/", get(endpoints::list))
+        .route("/new", get(endpoints::new).post(endpoints::create))
+        .route("/{id}", get(editor::show).post(editor::save))
+        .route(
+            "/{id}/regenerate-secret",
+            get(editor::ask_regenerate).post(editor::regenerate),
+        )
+        .route("/{id}/delete", get(editor::ask_delete).post(editor::delete))
+        .route("/{id}/enable", post(editor::enable))
+        .route("/{id}/disable", post(editor::disable))
+        .route("/{id}/test", get(test_event::show).post(test_event::send))
+        .route("/{id}/verify", get(verify::show).post(verify::check))
+        .route("/{id}/messages", get(history::show))
+        .route("/{id}/messages/live", get(live::rows))
+        .route("/{id}/recover", get(recover::ask).post(recover::begin))
 }

@@ -77,6 +77,7 @@ impl From<EndpointView> for Endpoint {
             health: Some(EndpointHealth {
                 state: view.health.state,
                 message: view.health.message,
+                failing_since: view.health.failing_since.map(to_proto),
             }),
             created_at: Some(to_proto(view.created_at)),
             updated_at: Some(to_proto(view.updated_at)),

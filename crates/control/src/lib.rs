@@ -23,6 +23,7 @@ use tonic::service::RoutesBuilder;
 use tonic::transport::Channel;
 
 use crate::core::Control;
+pub use dashboard::{Accent, Branding, Logo, ParseAccentError};
 
 /// What an account may have and do; `None`: as much as it likes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub admin_key: Option<String>,
     /// Where people reach this service.
     pub public_url: String,
+    /// How the dashboard presents itself.
+    pub branding: Branding,
 }
 
 impl std::fmt::Debug for Config {
@@ -86,6 +89,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Role {
     control: Control,
+    branding: Branding,
 }
 
 impl Role {
@@ -96,6 +100,7 @@ impl Role {
     /// When an address or the admin key cannot be used.
     pub fn new(config: Config, deps: Deps) -> Result<Self, Error> {
         Ok(Self {
+            branding: config.branding.clone(),
             control: Control::new(config, deps)?,
         })
     }
@@ -109,7 +114,8 @@ impl Role {
 
     /// REST with its description, and the dashboard.
     pub fn http(&self) -> axum::Router {
-        rest::router(self.control.clone()).merge(dashboard::router(self.control.clone()))
+        let dashboard = dashboard::router(self.control.clone(), self.branding.clone());
+        rest::router(self.control.clone()).merge(dashboard)
     }
 
     /// What tells whether the role can work.

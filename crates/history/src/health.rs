@@ -1,6 +1,7 @@
 //! How an endpoint is doing, in words.
 
 use domain::Timestamp;
+use proto::time::to_proto;
 use proto::v1::EndpointHealth;
 
 /// The health that the last attempt and what waits tell; tests are left out.
@@ -14,9 +15,13 @@ pub(crate) fn health(
         None => ("unknown", "No deliveries yet".to_owned()),
         Some(row) => told(row, rate_limit, now),
     };
+    let since = row
+        .filter(|row| row.last_failure.is_some())
+        .and_then(|row| row.failing_since);
     EndpointHealth {
         state: state.to_owned(),
         message,
+        failing_since: since.map(|at| to_proto(Timestamp::from_unix_millis(at))),
     }
 }
 
@@ -94,7 +99,13 @@ mod tests {
             (&*state, &*message),
             ("healthy", "No recent delivery errors")
         );
-        assert_eq!(told(&row(Some("it answered 500"))).0, "failing");
+        let failing = store::EndpointHealth {
+            failing_since: Some(NOW.unix_millis()),
+            ..row(Some("it answered 500"))
+        };
+        assert_eq!(told(&failing).0, "failing");
+        let since = health(Some(&failing), None, NOW).failing_since;
+        assert_eq!(since, Some(to_proto(NOW)));
     }
 
     #[test]

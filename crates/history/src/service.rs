@@ -2,6 +2,7 @@
 
 mod audit;
 mod erase;
+mod fleet;
 mod repair;
 mod retention;
 
@@ -16,13 +17,14 @@ use domain::{AccountId, Endpoint, EndpointId, Problem, Reason};
 use proto::status::from_problem;
 use proto::v1::history_service_server::HistoryService;
 use proto::v1::{
-    AttemptDetail, BatchGetEndpointHealthRequest, BatchGetEndpointHealthResponse,
-    CancelReplayRequest, DeliveryDetail, EndpointStats, Erasure, Event, GetAttemptRequest,
-    GetDeliveryRequest, GetEndpointStatsRequest, GetErasureRequest, GetEventRequest,
-    GetReplayRequest, GetRetentionRequest, ListAttemptsRequest, ListAttemptsResponse,
-    ListEventsRequest, ListEventsResponse, Replay, ResendEventRequest, ResendEventResponse,
-    Retention, StartErasureRequest, StartReplayRequest, TailAttemptsRequest,
-    UpdateRetentionRequest,
+    AttemptDetail, BatchGetEndpointActivityRequest, BatchGetEndpointActivityResponse,
+    BatchGetEndpointHealthRequest, BatchGetEndpointHealthResponse, CancelReplayRequest,
+    DeliveryDetail, EndpointStats, Erasure, Event, GetAttemptRequest, GetDeliveryRequest,
+    GetEndpointStatsRequest, GetErasureRequest, GetEventRequest, GetReplayRequest,
+    GetRetentionRequest, ListAttemptsRequest, ListAttemptsResponse, ListEventsRequest,
+    ListEventsResponse, ListTroubledEndpointsRequest, ListTroubledEndpointsResponse, Replay,
+    ResendEventRequest, ResendEventResponse, Retention, StartErasureRequest, StartReplayRequest,
+    TailAttemptsRequest, UpdateRetentionRequest,
 };
 use store::{AttemptSummary, EventRow};
 use tonic::{Request, Response, Status};
@@ -386,12 +388,27 @@ impl HistoryService for Service {
         answer(self.health(request).await)
     }
 
+    async fn batch_get_endpoint_activity(
+        &self,
+        request: Request<BatchGetEndpointActivityRequest>,
+    ) -> Result<Response<BatchGetEndpointActivityResponse>, Status> {
+        answer(self.activity(request).await)
+    }
+
+    async fn list_troubled_endpoints(
+        &self,
+        request: Request<ListTroubledEndpointsRequest>,
+    ) -> Result<Response<ListTroubledEndpointsResponse>, Status> {
+        answer(self.troubled(request).await)
+    }
+
     async fn resend_event(
         &self,
         request: Request<ResendEventRequest>,
     ) -> Result<Response<ResendEventResponse>, Status> {
         answer(self.resend(request).await)
     }
+
     async fn get_delivery(
         &self,
         request: Request<GetDeliveryRequest>,

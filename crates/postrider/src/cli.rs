@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Erase(client::erase::Erase),
     /// Estimate what a load needs: replicas, disk, network, cost
     Plan(plan::Plan),
+    /// Bring an account's events to this machine as they come, for development
+    Listen(client::listen::Listen),
     /// Standalone with receivers and sample events
     #[command(hide = true)]
     Demo(Standalone),

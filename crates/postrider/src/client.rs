@@ -3,8 +3,8 @@
 //! - [`api`]: one HTTP call and its errors
 //! - [`output`]: tables for people, JSON for programs
 //! - [`policy`]: options that `endpoint create` and `update` share
-//! - [`endpoint`], [`erase`], [`event`], [`history`], [`key`], [`replay`]: a
-//!   command family each
+//! - [`endpoint`], [`erase`], [`event`], [`history`], [`key`], [`listen`],
+//!   [`replay`]: a command family each
 
 mod api;
 pub(crate) mod endpoint;
@@ -12,6 +12,7 @@ pub(crate) mod erase;
 pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod key;
+pub(crate) mod listen;
 mod output;
 mod policy;
 pub(crate) mod replay;

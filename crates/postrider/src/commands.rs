@@ -54,6 +54,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay(replay) => client::replay::run(replay).await?,
         Command::Erase(erase) => client::erase::run(erase).await?,
         Command::Plan(load) => plan::run(&load)?,
+        Command::Listen(listen) => client::listen::run(listen).await?,
         Command::Demo(flags) => demo::run(Loaded::new(&flags.flags(), file)?).await?,
         // Handled before the runtime was started.
         Command::NatsChild(_) => {}

@@ -5,8 +5,10 @@
 //! - [`source`]: flags, environment and file become texts with an origin
 //! - [`value`], [`egress`], [`secure`]: texts become values
 //! - [`nats_login`]: who a process is at nats-server
+//! - [`branding`]: the values that the dashboard shows
 //! - [`check`]: what is allowed but probably not meant
 
+mod branding;
 mod check;
 mod egress;
 mod nats_login;
@@ -20,6 +22,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use control::Branding;
 use dispatcher::Way;
 use domain::breaker;
 use domain::egress::Policy;
@@ -119,6 +122,7 @@ pub(crate) struct Config {
     pub(crate) master_key_file: Option<PathBuf>,
     pub(crate) admin_key: Option<SecretString>,
     pub(crate) public_url: Option<String>,
+    pub(crate) branding: Branding,
     pub(crate) retry_schedule: Schedule,
     pub(crate) delivery_timeout: Duration,
     pub(crate) delivery_concurrency: usize,
@@ -180,6 +184,7 @@ impl Config {
             master_key_file: values.file(Setting::MasterKey).map(Into::into),
             admin_key: value::admin_key(values)?,
             public_url: value::http_url(values, Setting::PublicUrl)?,
+            branding: branding::branding(values)?,
             retry_schedule: value::retry_schedule(values)?,
             delivery_timeout: value::duration(
                 values,

@@ -106,9 +106,15 @@ async fn perform(addresses: &Addresses, key: &str) -> Result<()> {
         );
         print(&format!("endpoint {id}  {}", sample.description))?;
     }
+    let path = format!("/v1/accounts/{ACCOUNT}/portal-sessions");
+    let link = api
+        .send_json(Method::POST, &path, &json!({"ttl_seconds": 86_400}))
+        .await?;
+    let link = link["url"].as_str().context("a session has a link")?;
     print(&format!(
         "publishing an event a second to the account `{ACCOUNT}`; Ctrl-C ends the demo\n\
-         look at it with: postrider history list --account {ACCOUNT}"
+         its dashboard: {link}\n\
+         or look at it with: postrider history list --account {ACCOUNT}"
     ))?;
     tokio::select! {
         ended = receiver.serve(secrets) => ended,

@@ -16,10 +16,12 @@ pub use error::Error;
 pub use history::{
     AccountRetention, Asked, AttemptFilter, AttemptRow, AttemptSummary, Batch, Candidate, Day,
     DeliveryRow, EndpointHealth, Erased, ErasedAgain, ErasureRow, EventFilter, EventRow, Exhausted,
-    Expired, Expiry, Failing, Findings, Found, History, Known, Marks, NewReplay, Overdue, Pending,
-    Progress, Quarantined, Recovered, ReplayRow, ResendSource, Stats, Tracked, Unfinished,
+    Expired, Expiry, Failing, Findings, Found, History, HourOfEndpoint, Known, Marks, NewReplay,
+    Overdue, Pending, Progress, Quarantined, Recovered, ReplayRow, ResendSource, Stats, Tracked,
+    Trouble, Troubled, Unfinished,
 };
 pub use pool::{Connections, Pool};
 pub use registry::{
-    EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry, SealedRow,
+    AccountRow, EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry,
+    SealedRow,
 };

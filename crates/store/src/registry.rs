@@ -11,7 +11,7 @@ mod outbox;
 mod policy;
 
 pub use catalogue::EventTypeRow;
-pub use endpoints::{EndpointRow, EndpointUpdate, NewEndpoint};
+pub use endpoints::{AccountRow, EndpointRow, EndpointUpdate, NewEndpoint};
 pub use keys::KeyRow;
 pub use master_keys::SealedRow;
 pub use outbox::Mark;

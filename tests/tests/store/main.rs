@@ -3,6 +3,7 @@
 
 mod erasure;
 mod history;
+mod long;
 mod plans;
 mod recording;
 mod registry;
@@ -100,5 +101,6 @@ fn main() -> ExitCode {
     }
     trials.extend(plans::trials(&runtime, &databases));
     trials.extend(upgrade::trials(&runtime, &databases));
+    trials.push(long::trial(&runtime, &databases));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

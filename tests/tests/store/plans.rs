@@ -4,7 +4,7 @@
 //! - `postgres`: it tells each plan itself (auto_explain), as it was carried out
 //! - `sqlite`: it explains the statements that the driver tells
 
-mod postgres;
+pub(crate) mod postgres;
 mod sqlite;
 
 use std::future::Future;
@@ -52,7 +52,7 @@ pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<
 }
 
 /// Asks, and looks at how it is answered.
-trait Asks {
+pub(crate) trait Asks {
     fn history(&self) -> &History;
 
     async fn reads<T>(
@@ -279,6 +279,9 @@ async fn events_and_single_things(asked: &impl Asks, past: &Past, told: &[Chapte
     asked.reads("stats of a span", hours, span).await?;
     asked
         .reads("health", 8, asked.history().health(&[endpoint]))
+        .await?;
+    asked
+        .reads("hours", hours, asked.history().hours(&[endpoint], 0))
         .await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use domain::audit::Action;
 use domain::key::{Identity, Need};
 use domain::page::{PageToken, page_size};
 use domain::{AccountId, DeliveryPolicy, EndpointId, Problem, Reason};
-use store::{EndpointRow, EndpointUpdate, Mark};
+use store::{AccountRow, EndpointRow, EndpointUpdate, Mark};
 
 pub(crate) use policy::{CallersHeaders, PolicyChange, PolicyView};
 pub(crate) use view::{EndpointView, Health};
@@ -146,6 +146,18 @@ impl Control {
             next_page_token,
             prev_page_token,
         })
+    }
+
+    /// Accounts that have endpoints, by name, behind the name `after`.
+    pub(crate) async fn accounts(
+        &self,
+        identity: &Identity,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<AccountRow>, Problem> {
+        identity.authorise_everywhere(Need::Read)?;
+        let found = self.0.deps.registry.accounts(after, limit).await;
+        found.map_err(|error| database(&error))
     }
 
     pub(crate) async fn update_endpoint(

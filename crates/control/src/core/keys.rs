@@ -90,15 +90,14 @@ impl Control {
         let found = found.map_err(|error| database(&error))?;
         let place = |row: &KeyRow| (row.created_at.unix_millis(), row.row_id);
         let page = Page::assemble(found, size, cursor.as_ref(), CONTEXT, place);
-        Ok(page.map(|row| KeyView {
-            id: row.record.id,
-            description: row.description,
-            scope: row.record.scope.as_str(),
-            account: row.record.account.map(|account| account.to_string()),
-            created_at: row.created_at,
-            expires_at: row.record.expires_at,
-            last_used_at: row.last_used_at,
-        }))
+        Ok(page.map(Into::into))
+    }
+
+    pub(crate) async fn key(&self, identity: &Identity, id: &str) -> Result<KeyView, Problem> {
+        identity.authorise_everywhere(Need::Admin)?;
+        let found = self.0.deps.registry.key(id).await;
+        let row = found.map_err(|error| database(&error))?;
+        row.map(Into::into).ok_or_else(no_such_key)
     }
 
     pub(crate) async fn delete_key(&self, identity: &Identity, id: &str) -> Result<(), Problem> {
@@ -123,6 +122,20 @@ impl Control {
             .catch_up(&self.0.deps.broker, CATCH_UP)
             .await;
         seen.map_err(|_| super::broker_down())
+    }
+}
+
+impl From<KeyRow> for KeyView {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            id: row.record.id,
+            description: row.description,
+            scope: row.record.scope.as_str(),
+            account: row.record.account.map(|account| account.to_string()),
+            created_at: row.created_at,
+            expires_at: row.record.expires_at,
+            last_used_at: row.last_used_at,
+        }
     }
 }
 

@@ -9,12 +9,14 @@ use axum::response::{IntoResponse as _, Redirect};
 use domain::key::Need;
 use domain::{EndpointId, Problem, Reason};
 use proto::status::to_problem;
-use proto::v1::GetEndpointStatsRequest;
+use proto::v1::{GetEndpointStatsRequest, ListAttemptsRequest};
 
 use super::endpoint_form::{EndpointForm, catalogue};
 use super::endpoints;
 use super::forms::{Errors, Form};
 use super::page::{Answer, Frame, render, status_of};
+use super::payload::attempt;
+use super::plain::shown;
 use super::test_event::TestDialog;
 use super::visitor::Scope;
 use crate::core::{Control, EndpointView, endpoint_not_found};
@@ -39,6 +41,10 @@ struct EditorPage {
     form: EndpointForm,
     /// Only for those who may see it.
     secret: Option<String>,
+    /// Empty unless it fails.
+    failing_since: String,
+    /// Empty: none is known of.
+    next_retry: String,
     saved: bool,
     dialog: Option<Dialog>,
 }
@@ -82,6 +88,11 @@ impl Editor {
             true => Some(control.secret(identity, account, id).await?),
             false => None,
         };
+        let since = view.health.failing_since;
+        let next_retry = match since {
+            Some(_) => next_retry(control, scope).await?,
+            None => String::new(),
+        };
         let form = match self.form {
             Some(form) => form,
             None => EndpointForm::of(&view, catalogue(control).await?),
@@ -90,6 +101,8 @@ impl Editor {
             frame,
             list: endpoints::base(scope),
             base: base(scope),
+            failing_since: since.map_or_else(String::new, shown),
+            next_retry,
             view,
             form,
             secret,
@@ -97,6 +110,23 @@ impl Editor {
             dialog: self.dialog,
         };
         Ok(render(self.status, &page))
+    }
+}
+
+/// When the delivery that failed last is tried again.
+async fn next_retry(control: &Control, scope: &Scope) -> Result<String, Problem> {
+    let request = ListAttemptsRequest {
+        account: scope.account.to_string(),
+        endpoint_id: scope.id.clone(),
+        status: "failed".to_owned(),
+        page_size: 1,
+        ..ListAttemptsRequest::default()
+    };
+    let listed = control.history().list_attempts(request).await;
+    let listed = listed.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    match listed.into_inner().attempts.first() {
+        Some(last) => Ok(attempt(control, scope, &last.id).await?.next_attempt_at),
+        None => Ok(String::new()),
     }
 }
 

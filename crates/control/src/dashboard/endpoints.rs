@@ -1,5 +1,7 @@
 //! "Webhook Settings", and the dialog that creates an endpoint.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -7,6 +9,7 @@ use axum::response::{IntoResponse as _, Redirect};
 use domain::key::Need;
 use serde::Deserialize;
 
+use super::activity::{Chart, charts};
 use super::endpoint_form::{EndpointForm, catalogue};
 use super::forms::{Errors, Form};
 use super::page::{Answer, Frame, render, status_of};
@@ -26,6 +29,8 @@ struct WebhooksPage {
     /// `/accounts/…/webhooks`
     base: String,
     page: Page<EndpointView>,
+    /// By endpoint id; one may be missing.
+    charts: HashMap<String, Chart>,
     /// The dialog, if it is open.
     dialog: Option<EndpointForm>,
 }
@@ -69,10 +74,12 @@ async fn show(
     dialog: Option<EndpointForm>,
 ) -> Answer {
     let listed = control.list_endpoints(&scope.identity, &scope.account, None, place);
+    let listed = listed.await?;
     let page = WebhooksPage {
         frame: Frame::of("Webhook Settings", scope),
         base: base(scope),
-        page: listed.await?,
+        charts: charts(control, &scope.account, &listed.items).await,
+        page: listed,
         dialog,
     };
     Ok(render(status, &page))

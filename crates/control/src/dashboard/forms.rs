@@ -23,8 +23,13 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 impl Form {
     /// A field without the space around it, empty if it is absent.
     pub(super) fn text(&self, name: &str) -> String {
+        self.raw(name).trim().to_owned()
+    }
+
+    /// A field as it was sent, empty if it is absent.
+    pub(super) fn raw(&self, name: &str) -> String {
         let pair = self.0.iter().find(|(key, _)| key == name);
-        pair.map_or_else(String::new, |(_, value)| value.trim().to_owned())
+        pair.map_or_else(String::new, |(_, value)| value.clone())
     }
 
     /// Every value of a field, e.g. of checkboxes.

@@ -1,26 +1,50 @@
 //! What holds for every page: who may frame it, what may run in it, and from
 //! where it may be changed.
 
+use std::sync::{Arc, LazyLock};
+
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use domain::{Problem, Reason};
 
+use super::brand::Brand;
 use super::page::Refusal;
 use crate::core::Control;
 
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
-     frame-ancestors 'none'";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What the browser may do with a page that `ancestors` may frame.
+pub(super) fn policy(ancestors: &str) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
+    );
+    HeaderValue::try_from(policy).expect("origins are visible ASCII")
+}
+
+/// Pages that a customer's session opens; the operator's own are never framed.
+fn is_a_customers(path: &str) -> bool {
+    path.starts_with("/accounts/") || path.starts_with("/portal/") || path == "/"
+}
+
 /// A middleware: the browser runs nothing but our own files.
-pub(super) async fn strict(request: Request, next: Next) -> Response {
+pub(super) async fn strict(
+    Extension(brand): Extension<Arc<Brand>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    static UNFRAMED: LazyLock<HeaderValue> = LazyLock::new(|| policy("'none'"));
+    let framed = brand
+        .framed_policy()
+        .filter(|_| is_a_customers(request.uri().path()));
+    let policy = framed.unwrap_or(&UNFRAMED).clone();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     let fixed = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // `no-referrer` would make a form's `Origin` null.
         (header::REFERRER_POLICY, "same-origin"),

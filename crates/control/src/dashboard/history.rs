@@ -13,8 +13,11 @@ use url::form_urlencoded;
 
 use super::editor::{self, endpoint_id};
 use super::page::{Answer, Frame, render};
+use super::plain::shown;
 use super::visitor::Scope;
 use crate::core::{Control, EndpointView};
+
+const PAGE_SIZE: u32 = 20;
 
 /// The time ranges offered: a word of the address, its name, its seconds.
 const RANGES: [(&str, &str, u64); 4] = [
@@ -24,20 +27,31 @@ const RANGES: [(&str, &str, u64); 4] = [
     ("30d", "Last 30 days", 30 * 86_400),
 ];
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Filter {
     status: String,
     event_type: String,
     range: String,
+    /// The HTTP status of the answer.
+    response: String,
     event_id: String,
     page: String,
 }
 
 impl Filter {
     fn is_set(&self) -> bool {
-        let fields = [&self.status, &self.event_type, &self.range, &self.event_id];
-        fields.iter().any(|field| !field.is_empty())
+        !self.to_page("").is_empty()
+    }
+
+    /// An empty field matches any.
+    pub(super) fn matches(&self, attempt: &Attempt) -> bool {
+        let is = |wanted: &str, is: &str| wanted.trim().is_empty() || wanted.trim() == is;
+        let status = attempt.response_status.map(|status| status.to_string());
+        is(&self.status, &attempt.status)
+            && is(&self.event_type, &attempt.event_type)
+            && is(&self.event_id, &attempt.event_id)
+            && is(&self.response, status.as_deref().unwrap_or_default())
     }
 
     /// The address of another page under the same filter.
@@ -47,6 +61,7 @@ impl Filter {
             ("status", self.status.as_str()),
             ("event_type", &self.event_type),
             ("range", &self.range),
+            ("response", &self.response),
             ("event_id", &self.event_id),
             ("page", token),
         ];
@@ -63,13 +78,13 @@ impl Filter {
     }
 }
 
-struct Row {
-    id: String,
-    event_type: String,
-    succeeded: bool,
-    response: String,
-    at: String,
-    event_id: String,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) event_type: String,
+    pub(super) succeeded: bool,
+    pub(super) response: String,
+    pub(super) at: String,
+    pub(super) event_id: String,
 }
 
 impl From<Attempt> for Row {
@@ -95,12 +110,8 @@ pub(super) fn response(status: Option<u32>, failure_class: &str) -> String {
 
 /// `2026-05-13 12:54:54 UTC`
 pub(super) fn shown_time(at: Option<&prost_types::Timestamp>) -> String {
-    let Some(at) = at.and_then(proto::time::from_proto) else {
-        return String::new();
-    };
-    let text = at.rfc3339();
-    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
-    format!("{date} {} UTC", time.get(..8).unwrap_or(time))
+    let at = at.and_then(proto::time::from_proto);
+    at.map_or_else(String::new, shown)
 }
 
 struct Cards {
@@ -138,6 +149,19 @@ struct HistoryPage {
     rows: Vec<Row>,
     next: Option<String>,
     previous: Option<String>,
+    /// Where new rows come from; only the newest page has any.
+    live: Option<String>,
+    page_size: u32,
+}
+
+fn response_status(filter: &str) -> Result<Option<u32>, Problem> {
+    match filter.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            let what = "use a number from 100 to 999";
+            Problem::of_field(Reason::RequestMalformed, "response", what)
+        }),
+    }
 }
 
 pub(super) async fn show(
@@ -156,9 +180,10 @@ pub(super) async fn show(
         status: filter.status.clone(),
         event_type: filter.event_type.trim().to_owned(),
         event_id: filter.event_id.trim().to_owned(),
+        response_status: response_status(&filter.response)?,
         after,
         before: None,
-        page_size: 0,
+        page_size: PAGE_SIZE,
         page_token: filter.page.clone(),
         ..ListAttemptsRequest::default()
     };
@@ -184,6 +209,11 @@ pub(super) async fn show(
         next: link(&listed.next_page_token),
         previous: link(&listed.prev_page_token),
         rows: listed.attempts.into_iter().map(Into::into).collect(),
+        live: filter.page.is_empty().then(|| {
+            let query = filter.to_page("");
+            format!("{}/messages/live?{query}", editor::base(&scope))
+        }),
+        page_size: PAGE_SIZE,
         ranges: RANGES,
         view,
         filter,

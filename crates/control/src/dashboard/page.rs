@@ -1,12 +1,18 @@
 //! Pages, and refusals as pages.
 
+use std::sync::Arc;
+
 use askama::Template;
+use axum::Extension;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use domain::key::Need;
 use domain::{AccountId, Problem, Reason};
 
 use super::assets;
+use super::brand::Brand;
 use super::sign_in::SignInPage;
 use super::visitor::Scope;
 
@@ -14,6 +20,7 @@ use super::visitor::Scope;
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) title: String,
+    pub(super) brand: Arc<Brand>,
     /// Whose page it is.
     pub(super) account: Option<AccountId>,
     pub(super) signed_in: bool,
@@ -21,17 +28,24 @@ pub(super) struct Frame {
     pub(super) operator: bool,
     /// The visitor may change things here.
     pub(super) may_change: bool,
+    /// The part of the dashboard, by the last segment of its address.
+    pub(super) section: &'static str,
+    /// What was searched for.
+    pub(super) searched: String,
 }
 
 impl Frame {
     /// Of a page that anybody may see.
-    pub(super) fn open(title: &str) -> Self {
+    pub(super) fn open(title: &str, brand: Arc<Brand>) -> Self {
         Self {
             title: title.to_owned(),
+            brand,
             account: None,
             signed_in: false,
             operator: false,
             may_change: false,
+            section: "",
+            searched: String::new(),
         }
     }
 
@@ -40,10 +54,23 @@ impl Frame {
         let identity = &scope.identity;
         Self {
             title: title.into(),
+            brand: scope.brand.clone(),
             account: Some(scope.account.clone()),
             signed_in: true,
             operator: !scope.portal && identity.account.is_none(),
             may_change: identity.authorise(&scope.account, Need::Admin).is_ok(),
+            section: "webhooks",
+            searched: String::new(),
+        }
+    }
+
+    /// Of a page of the operator's own.
+    pub(super) fn operators(title: &str, section: &'static str, brand: Arc<Brand>) -> Self {
+        Self {
+            signed_in: true,
+            operator: true,
+            section,
+            ..Self::open(title, brand)
         }
     }
 
@@ -57,6 +84,19 @@ impl Frame {
 
     pub(super) fn icon(&self) -> &'static str {
         assets::icon_path()
+    }
+
+    pub(super) fn logo(&self) -> &str {
+        let own = self.brand.logo.as_ref();
+        own.map_or(assets::icon_path(), |logo| &logo.path)
+    }
+
+    /// `aria-current` of a link to this section.
+    pub(super) fn current(&self, section: &str) -> &'static str {
+        match self.section == section {
+            true => "page",
+            false => "false",
+        }
     }
 }
 
@@ -93,28 +133,47 @@ struct ProblemPage {
 }
 
 impl IntoResponse for Refusal {
+    /// Only a note of the problem: [`explain`] makes the page.
     fn into_response(self) -> Response {
-        let problem = self.0;
-        let status = status_of(&problem);
-        if status.is_server_error() {
-            let code = problem.reason.code();
-            tracing::warn!(code, detail = problem.detail, "a page was refused");
-        }
-        if problem.reason == Reason::KeyInvalid {
-            return render(status, &SignInPage::after_a_session());
-        }
-        let page = ProblemPage {
-            frame: Frame::open(problem.reason.title()),
-            status: status.as_u16(),
-            detail: problem.detail,
-        };
-        let mut response = render(status, &page);
-        if let Some(wait) = problem.retry_after {
-            let seconds = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
-        }
+        let mut response = status_of(&self.0).into_response();
+        response.extensions_mut().insert(Arc::new(self.0));
         response
     }
+}
+
+/// A middleware: a problem becomes a page.
+pub(super) async fn explain(
+    Extension(brand): Extension<Arc<Brand>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Arc<Problem>>() {
+        Some(problem) => problem_page(&problem, brand),
+        None => response,
+    }
+}
+
+fn problem_page(problem: &Problem, brand: Arc<Brand>) -> Response {
+    let status = status_of(problem);
+    if status.is_server_error() {
+        let code = problem.reason.code();
+        tracing::warn!(code, detail = problem.detail, "a page was refused");
+    }
+    if problem.reason == Reason::KeyInvalid {
+        return render(status, &SignInPage::after_a_session(brand));
+    }
+    let page = ProblemPage {
+        frame: Frame::open(problem.reason.title(), brand),
+        status: status.as_u16(),
+        detail: problem.detail.clone(),
+    };
+    let mut response = render(status, &page);
+    if let Some(wait) = problem.retry_after {
+        let seconds = HeaderValue::from(wait.as_secs().max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// The HTTP status of a problem.

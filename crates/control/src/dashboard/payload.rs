@@ -9,7 +9,9 @@ use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason};
 use proto::status::to_problem;
-use proto::v1::{AttemptDetail, GetAttemptRequest, ListAttemptsRequest, ResendEventRequest};
+use proto::v1::{
+    Attempt, AttemptDetail, GetAttemptRequest, ListAttemptsRequest, ResendEventRequest,
+};
 
 use super::endpoints;
 use super::history::{response, shown_time};
@@ -31,6 +33,7 @@ pub(super) struct AttemptView {
     pub(super) endpoint_id: String,
     pub(super) succeeded: bool,
     pub(super) response: String,
+    /// Empty: it succeeded.
     pub(super) failure: String,
     pub(super) at: String,
     pub(super) duration_ms: u32,
@@ -45,6 +48,8 @@ pub(super) struct AttemptView {
     pub(super) next_attempt_at: String,
     pub(super) trace_id: String,
     pub(super) curl: String,
+    /// What the delivery's state means; empty: nothing more happens.
+    pub(super) outlook: &'static str,
 }
 
 impl From<AttemptDetail> for AttemptView {
@@ -56,7 +61,9 @@ impl From<AttemptDetail> for AttemptView {
             pairs
         };
         let request_headers = pairs(detail.request_headers);
+        let waits = detail.next_attempt_at.is_some();
         Self {
+            outlook: outlook(&detail.delivery_state, &detail.status, waits),
             curl: curl(&detail.url, &request_headers, &raw),
             formatted: inert(&pretty(&raw)),
             raw: inert(&raw),
@@ -85,6 +92,40 @@ impl From<AttemptDetail> for AttemptView {
     }
 }
 
+/// What becomes of the delivery of an attempt that failed.
+fn outlook(delivery_state: &str, status: &str, waits: bool) -> &'static str {
+    match (status, delivery_state) {
+        ("succeeded", _) => "",
+        (_, "succeeded") => "A later attempt succeeded.",
+        (_, "failed") => "All retries are used up; resend it when your receiver works again.",
+        (_, "cancelled") => "The endpoint was disabled, so it is not tried again.",
+        _ if waits => "It is tried again.",
+        _ => "A later attempt was made or is due.",
+    }
+}
+
+/// What a failure class means, and where to look.
+pub(super) fn advice(class: &str) -> &'static str {
+    match class {
+        "dns" => "The host name could not be resolved. Check its DNS records.",
+        "connect" => {
+            "No connection could be made. Check that the server runs and that no firewall blocks it."
+        }
+        "tls" => {
+            "No secure connection could be made. Check the certificate: its name, its dates and its chain."
+        }
+        "timeout" => {
+            "The receiver took too long. Answer at once with a 2xx and do the work afterwards."
+        }
+        "egress_denied" => {
+            "The address is not on the public internet, and messages are not sent there."
+        }
+        "http_status" => "The receiver did not answer with a 2xx. Its own log will say why.",
+        "response_invalid" => "What came back is not HTTP. Check the port and the scheme.",
+        _ => "",
+    }
+}
+
 /// An attempt of the visitor's account.
 pub(super) async fn attempt(
     control: &Control,
@@ -101,12 +142,27 @@ pub(super) async fn attempt(
     Ok(attempt.into_inner().into())
 }
 
-struct Step {
-    id: String,
-    number: u32,
-    succeeded: bool,
-    response: String,
-    at: String,
+/// An attempt in a timeline.
+pub(super) struct Step {
+    pub(super) id: String,
+    pub(super) number: u32,
+    pub(super) succeeded: bool,
+    pub(super) response: String,
+    pub(super) advice: &'static str,
+    pub(super) at: String,
+}
+
+impl From<Attempt> for Step {
+    fn from(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            succeeded: attempt.status == "succeeded",
+            response: response(attempt.response_status, &attempt.failure_class),
+            advice: advice(&attempt.failure_class),
+            at: shown_time(attempt.started_at.as_ref()),
+            id: attempt.id,
+        }
+    }
 }
 
 #[derive(Template)]
@@ -116,6 +172,9 @@ struct PayloadPage {
     /// The address of the endpoint's history.
     history: String,
     attempts: String,
+    /// The address of its event.
+    event: String,
+    trace_url: Option<String>,
     attempt: AttemptView,
     /// Oldest first.
     timeline: Vec<Step>,
@@ -135,18 +194,14 @@ pub(super) async fn show(State(control): State<Control>, scope: Scope) -> Answer
     let steps = listed.into_inner().attempts.into_iter().rev();
     let timeline = steps
         .filter(|one| one.delivery_id == attempt.delivery_id)
-        .map(|one| Step {
-            number: one.number,
-            succeeded: one.status == "succeeded",
-            response: response(one.response_status, &one.failure_class),
-            at: shown_time(one.started_at.as_ref()),
-            id: one.id,
-        })
+        .map(Step::from)
         .collect();
     let page = PayloadPage {
         frame: Frame::of("Message payload", &scope),
         history: messages(&scope, &attempt.endpoint_id),
         attempts: format!("/accounts/{}/attempts", scope.account),
+        event: format!("/accounts/{}/events/{}", scope.account, attempt.event_id),
+        trace_url: scope.brand.trace_url(&attempt.trace_id),
         attempt,
         timeline,
     };

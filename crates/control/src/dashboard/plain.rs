@@ -1,7 +1,9 @@
 //! Foreign text for people to read: shown as what it is, never acted upon.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use domain::Timestamp;
 use serde_json::value::RawValue;
 
 /// Indented, its numbers and escapes as they came; what is no JSON stays.
@@ -71,6 +73,34 @@ pub(super) fn inert(text: &str) -> String {
     shown
 }
 
+/// `2026-05-13 12:54:54 UTC`
+pub(super) fn shown(at: Timestamp) -> String {
+    let text = at.rfc3339();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {} UTC", time.get(..8).unwrap_or(time))
+}
+
+/// A span of time in its two largest units, such as `3 h 20 min`.
+pub(super) fn span(span: Duration) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let mut rest = span.as_secs();
+    let mut parts = Vec::new();
+    for (unit, seconds) in UNITS {
+        let count = rest / seconds;
+        rest %= seconds;
+        if count > 0 {
+            parts.push(format!("{count} {unit}"));
+        } else if !parts.is_empty() {
+            break;
+        }
+    }
+    parts.truncate(2);
+    match parts.is_empty() {
+        true => "0 s".to_owned(),
+        false => parts.join(" "),
+    }
+}
+
 /// The same request for a shell.
 pub(super) fn curl(url: &str, headers: &[(String, String)], body: &str) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
@@ -100,6 +130,12 @@ mod tests {
             inert("a\u{202e}b\u{7}\n\u{5d0}"),
             "a\\u{202e}b\\u{0007}\n\u{5d0}"
         );
+    }
+
+    #[test]
+    fn a_span_has_two_units_at_most() {
+        let told = [0, 59, 61, 3_600, 90_061].map(|s| span(Duration::from_secs(s)));
+        assert_eq!(told, ["0 s", "59 s", "1 min 1 s", "1 h", "1 d 1 h"]);
     }
 
     #[test]

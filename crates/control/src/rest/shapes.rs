@@ -47,6 +47,8 @@ pub(super) struct Health {
     /// `healthy`, `failing`, `throttled` or `unknown`.
     state: String,
     message: String,
+    /// The first of the failures since the last success; null unless failing.
+    failing_since: Option<String>,
 }
 
 impl From<EndpointView> for Endpoint {
@@ -67,6 +69,7 @@ impl From<EndpointView> for Endpoint {
             health: Health {
                 state: view.health.state,
                 message: view.health.message,
+                failing_since: view.health.failing_since.map(|at| at.rfc3339()),
             },
             created_at: view.created_at.rfc3339(),
             updated_at: view.updated_at.rfc3339(),

@@ -112,6 +112,15 @@ fn doors(config: &Config, roles: &[Role], found: &mut Vec<Warning>) {
              your network",
         );
     }
+    let public = config.public_url.as_deref().unwrap_or("http:");
+    if http && !config.branding.frame_origins.is_empty() && !public.starts_with("https:") {
+        add(
+            found,
+            Setting::FrameOrigins,
+            "browsers keep the session out of frames unless the dashboard is reached over https: \
+             set public_url to its https:// address",
+        );
+    }
     if plain && http && open(config.http_addr) {
         add(
             found,

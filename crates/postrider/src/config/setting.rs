@@ -73,6 +73,13 @@ settings! {
     MasterKey "master_key" Secret None, "32 bytes in base64 that encrypt the endpoints' secrets; standalone makes its own";
     AdminKey "admin_key" Secret None, "the first admin key, at least 16 characters; standalone makes its own";
     PublicUrl "public_url" Plain None, "where people reach the HTTP address from outside; the HTTP address unless set";
+    TraceUrlTemplate "trace_url_template" Plain None, "where a trace can be looked at, with {trace_id} in it; the dashboard links to it";
+    FrameOrigins "frame_origins" Plain Some(""), "origins whose pages may show a customer's dashboard in a frame, such as https://app.example.com";
+    BrandName "brand_name" Plain None, "the dashboard's name; Postrider unless set";
+    BrandLogo "brand_logo" Plain None, "a file with the dashboard's logo: .svg, .png, .jpg or .webp, at most 256 KiB";
+    BrandAccent "brand_accent" Plain None, "the dashboard's colour, such as #4338ca; bent until it can be read";
+    Banner "banner" Plain None, "what the dashboard tells customers above their endpoints";
+    EgressAddresses "egress_addresses" Plain None, "where deliveries come from, as customers' firewalls should know it; shown in the dashboard";
     RetrySchedule "retry_schedule" Plain Some("5s,30s,2min,10min,30min,2h,6h,12h,24h"), "delays before the second, third, … attempt; none for no retry";
     DeliveryTimeout "delivery_timeout" Plain Some("10s"), "limit of one attempt, the whole exchange";
     DeliveryConcurrency "delivery_concurrency" Plain Some("1024"), "attempts that one dispatcher has under way at once; accounts share them";

@@ -189,6 +189,7 @@ impl Parts {
                 .as_ref()
                 .map(|key| key.expose_secret().to_owned()),
             public_url: config.public_url.clone().unwrap_or(http_url),
+            branding: config.branding.clone(),
         };
         let role = control::Role::new(config, deps)?;
         role.register_grpc(&mut self.routes);

@@ -18,6 +18,14 @@ pub struct EndpointRow {
     pub updated_at: Timestamp,
 }
 
+/// An account that has endpoints, counted.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct AccountRow {
+    pub account: String,
+    pub endpoints: i64,
+    pub disabled: i64,
+}
+
 /// An endpoint to be.
 #[derive(Debug, Clone)]
 pub struct NewEndpoint {
@@ -359,6 +367,26 @@ impl Registry {
                 .await?)
         })?;
         Ok(count.unsigned_abs())
+    }
+
+    /// Accounts that have endpoints, in the order of their names after `after`,
+    /// at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn accounts(&self, after: &str, limit: u32) -> Result<Vec<AccountRow>, Error> {
+        reading!(self.pool, connection => {
+            Ok(sqlx::query_as(
+                "SELECT account, COUNT(*) AS endpoints, \
+                 CAST(SUM(CASE WHEN disabled THEN 1 ELSE 0 END) AS BIGINT) AS disabled \
+                 FROM endpoints WHERE account > $1 GROUP BY account ORDER BY account LIMIT $2",
+            )
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *connection)
+            .await?)
+        })
     }
 
     /// The accounts and ids of all endpoints, for a comparison with the

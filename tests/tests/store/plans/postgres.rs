@@ -12,25 +12,32 @@ use crate::{Databases, Engine};
 pub(super) async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()> {
     let history = History::new(databases.open(Engine::Postgres).await?);
     let (past, told) = recorded(&history).await?;
-    let (url, log) = databases.postgres().await?;
-    let explained = [
-        ("session_preload_libraries", "auto_explain"),
-        ("auto_explain.log_min_duration", "0"),
-        ("auto_explain.log_analyze", "on"),
-        ("auto_explain.log_format", "json"),
-    ];
-    let options = explained.map(|(name, value)| format!("options[{name}]={value}"));
-    let url = format!("{url}?{}", options.join("&"));
-    let history = History::new(Pool::open(&url).await?);
-    ask_everything(&Postgres { history, log }, &past, &told).await
+    ask_everything(&Explained::open(databases).await?, &past, &told).await
 }
 
-struct Postgres {
+/// A history whose every answer is explained in PostgreSQL's log.
+pub(crate) struct Explained {
     history: History,
     log: PathBuf,
 }
 
-impl Asks for Postgres {
+impl Explained {
+    pub(crate) async fn open(databases: &Databases) -> Result<Self> {
+        let (url, log) = databases.postgres().await?;
+        let explained = [
+            ("session_preload_libraries", "auto_explain"),
+            ("auto_explain.log_min_duration", "0"),
+            ("auto_explain.log_analyze", "on"),
+            ("auto_explain.log_format", "json"),
+        ];
+        let options = explained.map(|(name, value)| format!("options[{name}]={value}"));
+        let url = format!("{url}?{}", options.join("&"));
+        let history = History::new(Pool::open(&url).await?);
+        Ok(Self { history, log })
+    }
+}
+
+impl Asks for Explained {
     fn history(&self) -> &History {
         &self.history
     }

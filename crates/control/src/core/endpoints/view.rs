@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use domain::key::Identity;
 use domain::{AccountId, EndpointId, Problem, Timestamp};
-use proto::v1::BatchGetEndpointHealthRequest;
+use proto::v1::{BatchGetEndpointHealthRequest, EndpointHealth};
 use store::EndpointRow;
 use tracing::debug;
 
@@ -34,6 +34,8 @@ pub(crate) struct EndpointView {
 pub(crate) struct Health {
     pub(crate) state: String,
     pub(crate) message: String,
+    /// Since the first failure after the last success.
+    pub(crate) failing_since: Option<Timestamp>,
 }
 
 impl Health {
@@ -41,6 +43,7 @@ impl Health {
         Self {
             state: "unknown".to_owned(),
             message: message.to_owned(),
+            failing_since: None,
         }
     }
 
@@ -138,15 +141,18 @@ impl Control {
             }
             Err(_) => return None,
         };
-        let health = answer.health.into_iter().map(|(id, health)| {
-            (
-                id,
-                Health {
-                    state: health.state,
-                    message: health.message,
-                },
-            )
-        });
-        Some(health.collect())
+        let health = answer.health.into_iter();
+        Some(health.map(|(id, health)| (id, health.into())).collect())
+    }
+}
+
+impl From<EndpointHealth> for Health {
+    fn from(health: EndpointHealth) -> Self {
+        let since = health.failing_since.as_ref();
+        Self {
+            failing_since: since.and_then(proto::time::from_proto),
+            state: health.state,
+            message: health.message,
+        }
     }
 }

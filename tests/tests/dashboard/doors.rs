@@ -1,19 +1,17 @@
-//! The dashboard's doors: who gets in, to what, from where and for how long;
-//! and a customer's whole way in a browser.
-
-mod browser;
+//! The dashboard's doors: who gets in, to what, from where and for how long.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::deployment::Deployment;
+use harness::deployment::{Deployment, Mode};
 use harness::suite::Scenario;
 use harness::wait::eventually;
-use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response};
+use reqwest::Method;
+use reqwest::header::{COOKIE, LOCATION, ORIGIN};
 use serde_json::{Value, json};
+
+use crate::visitor::{Browser, a_message, portal};
 
 pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
@@ -22,13 +20,14 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_session_ends_with_its_key,
         a_form_of_another_site_is_refused,
         pages_run_nothing_but_our_own_files,
-        browser::a_customer_sets_up_tests_edits_and_deletes_an_endpoint,
-        browser::the_same_way_works_without_script,
+        only_a_customers_pages_may_be_framed,
+        the_operators_pages_are_closed_to_others,
+        an_operator_gives_it_a_name_a_logo_and_a_colour,
     ]
 }
 
 /// Every address of an account's pages; `{id}` and `{attempt}` are filled in.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 27] = [
     ("GET", "/webhooks"),
     ("GET", "/webhooks/new"),
     ("POST", "/webhooks/new"),
@@ -43,83 +42,31 @@ const ROUTES: [(&str, &str); 16] = [
     ("GET", "/webhooks/{id}/test"),
     ("POST", "/webhooks/{id}/test"),
     ("GET", "/webhooks/{id}/messages"),
+    ("GET", "/webhooks/{id}/messages/live"),
+    ("GET", "/webhooks/{id}/verify"),
+    ("POST", "/webhooks/{id}/verify"),
+    ("GET", "/webhooks/{id}/recover"),
+    ("POST", "/webhooks/{id}/recover"),
     ("GET", "/attempts/{id}"),
     ("POST", "/attempts/{id}/resend"),
+    ("GET", "/events/{id}"),
+    ("POST", "/events/{id}/resend"),
+    ("GET", "/recoveries/{id}"),
+    ("POST", "/recoveries/{id}/cancel"),
+    ("GET", "/search"),
+    ("GET", "/event-types"),
 ];
 
-/// A browser without pages.
-struct Browser {
-    client: Client,
-    base: String,
-    cookie: String,
-}
-
-impl Browser {
-    fn new(deployment: &Deployment) -> Result<Self> {
-        Ok(Self {
-            client: Client::builder().redirect(Policy::none()).build()?,
-            base: deployment.http(),
-            cookie: String::new(),
-        })
-    }
-
-    /// Keeps the cookie that this answer sets.
-    fn take_cookie(&mut self, answer: &Response) -> Result<String> {
-        ensure!(answer.status() == 303, "{}", answer.status());
-        let set = answer.headers().get(SET_COOKIE).context("a cookie")?;
-        let set = set.to_str()?.to_owned();
-        self.cookie = set.split(';').next().unwrap_or_default().to_owned();
-        Ok(set)
-    }
-
-    async fn follow(deployment: &Deployment, url: &str) -> Result<Self> {
-        let mut browser = Self::new(deployment)?;
-        let answer = browser.client.get(url).send().await?;
-        let set = browser.take_cookie(&answer)?;
-        ensure!(
-            set.contains("; HttpOnly; SameSite=Lax"),
-            "the script can read {set}"
-        );
-        Ok(browser)
-    }
-
-    async fn sign_in(deployment: &Deployment, key: &str) -> Result<Self> {
-        let mut browser = Self::new(deployment)?;
-        let body = format!("key={key}");
-        let answer = browser.send("POST", "/sign-in", body).await?;
-        browser.take_cookie(&answer)?;
-        Ok(browser)
-    }
-
-    async fn send(&self, method: &str, path: &str, body: String) -> Result<Response> {
-        let request = self
-            .client
-            .request(Method::from_bytes(method.as_bytes())?, self.url(path))
-            .header(COOKIE, &self.cookie)
-            .header(ORIGIN, &self.base);
-        let request = match method {
-            "GET" => request,
-            _ => request
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(body),
-        };
-        Ok(request.send().await?)
-    }
-
-    async fn get(&self, path: &str) -> Result<Response> {
-        self.send("GET", path, String::new()).await
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-}
-
-async fn portal(deployment: &Deployment, account: &str, body: &Value) -> Result<String> {
-    let path = format!("/v1/accounts/{account}/portal-sessions");
-    let made = deployment.api().post(201, &path, body).await?;
-    Ok(made["url"].as_str().context("a url")?.to_owned())
-}
+/// Those of the operator alone.
+const OPERATORS: [(&str, &str); 7] = [
+    ("GET", "/accounts"),
+    ("GET", "/fleet"),
+    ("GET", "/keys"),
+    ("GET", "/keys/new"),
+    ("POST", "/keys/new"),
+    ("GET", "/keys/{id}/revoke"),
+    ("POST", "/keys/{id}/revoke"),
+];
 
 async fn a_portal_session_opens_one_account_and_no_other(
     deployment: Arc<Deployment>,
@@ -132,6 +79,17 @@ async fn a_portal_session_opens_one_account_and_no_other(
     let other = other.await?;
     let url = portal(&deployment, "door-own", &json!({})).await?;
     let customer = Browser::follow(&deployment, &url).await?;
+    let (event, attempt) = a_message(&deployment, "door-other").await?;
+    for path in [format!("/events/{event}"), format!("/attempts/{attempt}")] {
+        for account in ["door-other", "door-own"] {
+            let answer = customer.get(&format!("/accounts/{account}{path}")).await?;
+            ensure!(
+                answer.status() == 404,
+                "{account}{path}: {}",
+                answer.status()
+            );
+        }
+    }
     let home = customer.get("/").await?;
     ensure!(home.headers()[LOCATION] == "/accounts/door-own/webhooks");
     let page = customer.get("/accounts/door-own/webhooks").await?;
@@ -274,5 +232,115 @@ async fn pages_run_nothing_but_our_own_files(deployment: Arc<Deployment>) -> Res
         files += 1;
     }
     ensure!(files >= 3, "{files} files");
+    Ok(())
+}
+
+async fn only_a_customers_pages_may_be_framed(deployment: Arc<Deployment>) -> Result<()> {
+    let url = portal(&deployment, "door-frame", &json!({})).await?;
+    let customer = Browser::follow(&deployment, &url).await?;
+    let operator = Browser::sign_in(&deployment, deployment.api().key()).await?;
+    let paths = [
+        (&customer, "/accounts/door-frame/webhooks", true),
+        (&customer, "/accounts/door-frame/nothing", false),
+        (&customer, "/sign-in", false),
+        (&operator, "/accounts", false),
+        (&operator, "/fleet", false),
+        (&operator, "/keys", false),
+    ];
+    for (browser, path, framed) in paths {
+        let answer = browser.get(path).await?;
+        let policy = answer.headers().get("content-security-policy");
+        let policy = policy.map_or("", |policy| policy.to_str().unwrap_or_default());
+        ensure!(
+            policy.contains("frame-ancestors http://localhost:*") == framed,
+            "{path}: {policy}"
+        );
+    }
+    // From within the frame a form comes from our own origin; from the page
+    // around it, it does not.
+    let body = "url=".to_owned();
+    let path = "/accounts/door-frame/webhooks/new";
+    let around = customer.client.post(customer.url(path)).body(body);
+    let around = around
+        .header(COOKIE, &customer.cookie)
+        .header(ORIGIN, "http://localhost:3000")
+        .send()
+        .await?;
+    ensure!(around.status() == 403, "{}", around.status());
+    Ok(())
+}
+
+async fn the_operators_pages_are_closed_to_others(deployment: Arc<Deployment>) -> Result<()> {
+    let api = deployment.api();
+    let url = portal(&deployment, "door-fleet", &json!({})).await?;
+    let customer = Browser::follow(&deployment, &url).await?;
+    let key = async |body: Value| -> Result<(String, String)> {
+        let made = api.post(201, "/v1/keys", &body).await?;
+        let text = |name: &str| made[name].as_str().unwrap_or_default().to_owned();
+        Ok((text("id"), text("key")))
+    };
+    let (id, bound) =
+        key(json!({"description": "bound", "scope": "admin", "account": "door-fleet"})).await?;
+    let bound = Browser::sign_in(&deployment, &bound).await?;
+    let (_, reads) = key(json!({"description": "reads", "scope": "read"})).await?;
+    let reads = Browser::sign_in(&deployment, &reads).await?;
+    for (method, route) in OPERATORS {
+        let path = route.replace("{id}", &id);
+        for browser in [&customer, &bound] {
+            let answer = browser.send(method, &path, String::new()).await?;
+            ensure!(
+                answer.status() == 403,
+                "{method} {path}: {}",
+                answer.status()
+            );
+        }
+        let answer = reads.send(method, &path, String::new()).await?;
+        let expected = if path.starts_with("/keys") { 403 } else { 200 };
+        ensure!(
+            answer.status() == expected,
+            "{method} {path}: {}",
+            answer.status()
+        );
+        let stranger = Browser::new(&deployment)?;
+        let answer = stranger.send(method, &path, String::new()).await?;
+        ensure!(
+            answer.status() == 401,
+            "{method} {path}: {}",
+            answer.status()
+        );
+    }
+    Ok(())
+}
+
+async fn an_operator_gives_it_a_name_a_logo_and_a_colour(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    // It needs one of its own, and one is enough.
+    if deployment.mode() != Mode::Standalone {
+        return Ok(());
+    }
+    let logo = deployment.dir().join("logo.svg");
+    std::fs::write(&logo, "<svg xmlns='http://www.w3.org/2000/svg'/>")?;
+    let logo = logo.to_str().context("a path")?;
+    let settings = [
+        ("POSTRIDER_BRAND_NAME", "Acme <Hooks>"),
+        ("POSTRIDER_BRAND_LOGO", logo),
+        ("POSTRIDER_BRAND_ACCENT", "#ffd400"),
+    ];
+    let own = Deployment::start(Mode::Standalone, &settings).await?;
+    let browser = Browser::new(&own)?;
+    let page = browser.get("/sign-in").await?.text().await?;
+    ensure!(page.contains("Acme &#60;Hooks&#62;"), "{page}");
+    let file = async |stem: &str| -> Result<String> {
+        let mut paths = page.split('"');
+        let path = paths
+            .find(|path| path.starts_with(stem))
+            .context("a file")?;
+        Ok(browser.get(path).await?.text().await?)
+    };
+    ensure!(file("/assets/logo-").await? == "<svg xmlns='http://www.w3.org/2000/svg'/>");
+    let style = file("/assets/brand-").await?;
+    // Yellow is bent until it can be read on white.
+    ensure!(style.contains("--accent: #") && !style.starts_with(":root { --accent: #ffd400"));
     Ok(())
 }
