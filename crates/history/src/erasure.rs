@@ -71,6 +71,9 @@ impl Jobs for Erasures<'_> {
         store
             .save_erasure(id, self.worker, &text, gone, ended_at)
             .await?;
+        if ended_at.is_some() {
+            store.empty_log().await?;
+        }
         Ok(Stepped::Moved)
     }
 

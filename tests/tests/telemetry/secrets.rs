@@ -106,7 +106,29 @@ async fn plant(deployment: &Deployment, receiver: &Receiver) -> Result<Vec<Strin
     let search = format!("{base}/events?after=planted-search-6");
     let (status, _) = api.call(Method::GET, &search, None).await?;
     ensure!(status.is_client_error(), "{status}");
-    Ok(vec![secret, key])
+    let mut made = enter_the_portal(deployment).await?;
+    made.extend([secret, key]);
+    Ok(made)
+}
+
+/// Opens a customer's link to the dashboard; gives what only they may have.
+async fn enter_the_portal(deployment: &Deployment) -> Result<Vec<String>> {
+    let path = format!("/v1/accounts/{ACCOUNT}/portal-sessions");
+    let session = deployment.api().post(201, &path, &json!({})).await?;
+    let url = session["url"].as_str().context("a URL")?;
+    let link = url.rsplit('/').next().context("its end")?.to_owned();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let entered = client
+        .get(format!("{}/portal/{link}", deployment.http()))
+        .send()
+        .await?;
+    let cookie = entered.headers().get("set-cookie");
+    let cookie = cookie.context("a session")?.to_str()?;
+    let value = cookie.split(['=', ';']).nth(1).context("its value")?;
+    Ok(vec![link, value.to_owned()])
 }
 
 /// Every log and every page of metrics.

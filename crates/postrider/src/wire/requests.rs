@@ -67,7 +67,12 @@ async fn http(State(durations): State<Histogram<f64>>, request: Request, next: N
     let method = known(request.method());
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map(|route| route.as_str().to_owned());
-    let path = request.uri().path().to_owned();
+    // Outside the API a path can hold what nobody else may know: the link of a
+    // portal session does.
+    let is_of_api = route
+        .as_ref()
+        .is_some_and(|route| route.starts_with("/v1/"));
+    let path = is_of_api.then(|| request.uri().path().to_owned());
     let (response, noted) = trace::observed(context.clone(), next.run(request)).await;
     let status = response.status().as_u16();
     let mut labels = vec![
@@ -88,7 +93,7 @@ async fn http(State(durations): State<Histogram<f64>>, request: Request, next: N
     trace::record(&context, parent, Kind::Server, name, begun_at, |span| {
         span.set("http.request.method", method)
             .set("url.scheme", "http")
-            .set("url.path", path)
+            .set_some("url.path", path)
             .set("http.response.status_code", i64::from(status))
             .set_some("http.route", route)
             .extend(noted);

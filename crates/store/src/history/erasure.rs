@@ -12,6 +12,7 @@ pub use self::find::Pending;
 use super::History;
 use crate::Error;
 use crate::bulk::{Bulk as _, Insert, Rows};
+use crate::pool::{Engine, bounded};
 
 const COLUMNS: &str = "id, account, kind, subject, tag_name, tag_value, created_at, ended_at, \
                        progress, events, deliveries, attempts, messages";
@@ -268,6 +269,25 @@ impl History {
             .await?;
             Ok(())
         })
+    }
+
+    /// Empties SQLite's write-ahead log, which holds what pages held before; readers
+    /// that are at it keep it from that until the next time. PostgreSQL recycles
+    /// its own.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn empty_log(&self) -> Result<(), Error> {
+        let Engine::Sqlite { write, .. } = &self.pool.0 else {
+            return Ok(());
+        };
+        bounded(async {
+            let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+            checkpoint.execute(write).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Marks what is erased: from when this returns nothing of it is recorded.
