@@ -49,6 +49,10 @@ words! {
         ReplayStarted "replay.started",
         /// A replay was stopped.
         ReplayCancelled "replay.cancelled",
+        /// Events are to be forgotten.
+        ErasureStarted "erasure.started",
+        /// Events or what became of them are kept for another time.
+        RetentionUpdated "retention.updated",
         /// An event type was registered.
         EventTypeCreated "event_type.created",
         /// A key was made.

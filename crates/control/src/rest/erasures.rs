@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason};
 use proto::status::to_problem;
@@ -84,7 +85,7 @@ impl From<v1::Erasure> for Erasure {
 /// single events stays that they were, and what became of their deliveries; of an
 /// account's nothing. It takes ten seconds at least; ask how far it is.
 #[utoipa::path(post, path = "/v1/accounts/{account}/erasures", tag = "history",
-    operation_id = "startErasure", request_body = StartErasure,
+    operation_id = "startErasure", security(("key" = ["admin"])), request_body = StartErasure,
     responses((status = 202, description = "It has begun.", body = Erasure)))]
 pub(super) async fn start(
     State(control): State<Control>,
@@ -103,7 +104,11 @@ pub(super) async fn start(
     };
     let started = control.history().start_erasure(request).await;
     let started = started.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
-    Ok((StatusCode::ACCEPTED, Json(started.into_inner().into())))
+    let started = started.into_inner();
+    scope
+        .note(&control, Action::ErasureStarted, &started.id)
+        .await;
+    Ok((StatusCode::ACCEPTED, Json(started.into())))
 }
 
 fn what(
@@ -137,7 +142,7 @@ fn what(
 
 /// Shows how far an erasure is
 #[utoipa::path(get, path = "/v1/accounts/{account}/erasures/{id}", tag = "history",
-    operation_id = "getErasure",
+    operation_id = "getErasure", security(("key" = ["read"])),
     responses((status = 200, description = "The erasure.", body = Erasure)))]
 pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<Json<Erasure>> {
     scope.identity.authorise(&scope.account, Need::Read)?;

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason};
 use proto::status::to_problem;
@@ -62,7 +63,7 @@ fn days(fields: &mut Fields, name: &str) -> Result<Option<u32>, Problem> {
 
 /// Shows how long the account's things are kept
 #[utoipa::path(get, path = "/v1/accounts/{account}/retention", tag = "history",
-    operation_id = "getRetention",
+    operation_id = "getRetention", security(("key" = ["read"])),
     responses((status = 200, description = "How long.", body = Retention)))]
 pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<Json<Retention>> {
     scope.identity.authorise(&scope.account, Need::Read)?;
@@ -79,7 +80,7 @@ pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<
 /// What is older goes within the hour. The streams keep an event for up to 7
 /// days, and what became of it for up to 3, whatever is set here.
 #[utoipa::path(patch, path = "/v1/accounts/{account}/retention", tag = "history",
-    operation_id = "updateRetention", request_body = UpdateRetention,
+    operation_id = "updateRetention", security(("key" = ["admin"])), request_body = UpdateRetention,
     responses((status = 200, description = "How long.", body = Retention)))]
 pub(super) async fn update(
     State(control): State<Control>,
@@ -96,5 +97,6 @@ pub(super) async fn update(
     fields.finish()?;
     let retention = control.history().update_retention(request).await;
     let retention = retention.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
+    scope.note(&control, Action::RetentionUpdated, "").await;
     Ok(Json(retention.into_inner().into()))
 }

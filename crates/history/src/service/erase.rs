@@ -1,6 +1,7 @@
 //! Erasures.
 
 use domain::Problem;
+use domain::audit::Action;
 use domain::key::Need;
 use proto::v1::{Erasure, GetErasureRequest, StartErasureRequest};
 use tonic::Request;
@@ -13,11 +14,14 @@ impl Service {
         &self,
         request: Request<StartErasureRequest>,
     ) -> Result<Erasure, Problem> {
-        let (_, account) = self
+        let (identity, account) = self
             .open(&request, &request.get_ref().account, Need::Admin)
             .await?;
         let scope = scope(request.into_inner().what)?;
-        self.0.start_erasure(&account, &scope).await
+        let erasure = self.0.start_erasure(&account, &scope).await?;
+        self.note(&identity, &account, Action::ErasureStarted, &erasure.id)
+            .await;
+        Ok(erasure)
     }
 
     pub(super) async fn erasure(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{AccountId, Problem, Reason};
 use proto::v1::{GetRetentionRequest, Retention, UpdateRetentionRequest};
@@ -63,7 +64,7 @@ impl Service {
         &self,
         request: Request<UpdateRetentionRequest>,
     ) -> Result<Retention, Problem> {
-        let (_, account) = self
+        let (identity, account) = self
             .open(&request, &request.get_ref().account, Need::Admin)
             .await?;
         let message = request.into_inner();
@@ -79,6 +80,8 @@ impl Service {
         self.limits().check(asked)?;
         let kept = self.0.deps.store.keep_for(&account, asked).await;
         kept.map_err(|error| database(&error))?;
+        self.note(&identity, &account, Action::RetentionUpdated, "")
+            .await;
         Ok(self.show_retention(asked))
     }
 

@@ -36,10 +36,12 @@ fn need(method: &Method) -> &'static str {
 
 /// A request of the method for `account`; what it names is one of `ids`.
 fn request(method: &Method, account: &str, ids: &Ids) -> Vec<u8> {
-    let thing = ["Endpoint", "Event", "Delivery", "Attempt", "Replay"]
-        .into_iter()
-        .find(|thing| method.name.contains(thing))
-        .unwrap_or_default();
+    let thing = [
+        "Endpoint", "Event", "Delivery", "Attempt", "Replay", "Erasure",
+    ]
+    .into_iter()
+    .find(|thing| method.name.contains(thing))
+    .unwrap_or_default();
     method.request(&|field| match field {
         "account" => Some(account.to_owned()),
         "id" if need(method) != "publish" => ids.of(&thing.to_lowercase()).map(str::to_owned),
@@ -168,11 +170,13 @@ pub(super) async fn no_method_tells_what_others_have(deployment: Arc<Deployment>
     let nowhere = Ids::nowhere();
     let mine = Some(world.bound[0].token.as_str());
     for method in methods(&deployment).await? {
-        // Publishing names nothing that is there.
+        // Publishing names nothing that is there, and an erasure of nothing is one.
         if need(&method) == "publish" {
             continue;
         }
-        for account in [THEIRS, OWN] {
+        let makes = method.name == "StartErasure";
+        let accounts: &[&str] = if makes { &[THEIRS] } else { &[THEIRS, OWN] };
+        for account in accounts.iter().copied() {
             let there = call(&deployment, &method, mine, account, &world.theirs).await?;
             let not_there = call(&deployment, &method, mine, account, &nowhere).await?;
             let path = &method.path;

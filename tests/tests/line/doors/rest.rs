@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::world::{Ids, Key, OWN, THEIRS, World};
 
+/// Operations whose answer names what they have just made.
+const MAKING: [&str; 2] = ["createPortalSession", "startErasure"];
+
 /// An operation as the document has it.
 #[derive(Debug)]
 struct Operation {
@@ -70,6 +73,7 @@ impl Operation {
     fn body(&self, ids: &Ids) -> Option<Value> {
         Some(match self.id.as_str() {
             "resendEvent" => json!({"endpoint_id": ids.endpoint}),
+            "startErasure" => json!({"event_id": ids.event}),
             "startReplay" => json!({"after": "2026-01-01T00:00:00Z",
                 "before": "2026-01-02T00:00:00Z", "status": "all", "dry_run": true}),
             "sendTestEvent" => json!({"event_type": "message.report"}),
@@ -201,9 +205,14 @@ pub(super) async fn no_route_tells_what_others_have(deployment: Arc<Deployment>)
             let not_there = call(&deployment, &operation, admin, account, &nowhere).await?;
             let same = there.status == not_there.status
                 && world.theirs.removed_from(&there.body) == nowhere.removed_from(&not_there.body);
-            // Each call of these makes something new.
-            let makes = matches!(id.as_str(), "createPortalSession") && account == OWN;
-            ensure!(same || makes, "{id} in {account}: {there:?}, {not_there:?}");
+            // Each call of these makes something new, here as there.
+            let made = account == OWN && MAKING.contains(&id.as_str());
+            let alike = if made {
+                there.status == not_there.status
+            } else {
+                same
+            };
+            ensure!(alike, "{id} in {account}: {there:?}, {not_there:?}");
             if account == THEIRS {
                 ensure!(there.status == 404, "{id}: {there:?}");
             } else if operation.names_something() {
@@ -224,5 +233,8 @@ async fn untouched(world: &World) -> Result<()> {
         found["status"] == "active" && found["description"] == "a test",
         "{found}"
     );
+    let path = format!("/v1/accounts/{THEIRS}/events/{}", world.theirs.event);
+    let event = world.api.get(&path).await?;
+    ensure!(!event["body"].is_null(), "{event}");
     Ok(())
 }

@@ -43,6 +43,7 @@ pub(super) struct Ids {
     pub(super) delivery: String,
     pub(super) attempt: String,
     pub(super) replay: String,
+    pub(super) erasure: String,
 }
 
 impl Ids {
@@ -55,6 +56,7 @@ impl Ids {
             delivery: format!("dlv_{id}"),
             attempt: format!("att_{id}"),
             replay: format!("rpl_{id}"),
+            erasure: format!("ers_{id}"),
         }
     }
 
@@ -66,6 +68,7 @@ impl Ids {
             ("deliver", &self.delivery),
             ("attempt", &self.attempt),
             ("replay", &self.replay),
+            ("erasure", &self.erasure),
         ];
         let found = kinds.iter().find(|(kind, _)| word.starts_with(kind));
         found.map(|(_, id)| id.as_str())
@@ -79,6 +82,7 @@ impl Ids {
             &self.delivery,
             &self.attempt,
             &self.replay,
+            &self.erasure,
         ];
         ids.iter().fold(text.to_owned(), |text, id| {
             text.replace(id.as_str(), "<id>")
@@ -142,7 +146,11 @@ async fn things(api: &Api, receiver: &Receiver) -> Result<Ids> {
         "status": "all", "dry_run": true});
     let path = format!("{base}/endpoints/{endpoint}/replay");
     let replay = api.post(202, &path, &span).await?;
+    // Of what nobody has published.
+    let nothing = json!({"tag": {"doors": "nobody"}});
+    let erasure = api.post(202, &format!("{base}/erasures"), &nothing).await?;
     Ok(Ids {
+        erasure: text(&erasure["id"])?,
         delivery: text(&attempt["delivery_id"])?,
         attempt: text(&attempt["id"])?,
         replay: text(&replay["id"])?,
