@@ -16,6 +16,26 @@ fn the_dockerfile_has_nothing_to_complain_about() -> Result<()> {
     Ok(())
 }
 
+/// What the image's build leaves out must not be missed by Cargo.
+#[test]
+fn the_images_build_sees_every_file_that_cargo_asks_for() -> Result<()> {
+    let list = repository().join("deploy/Dockerfile.dockerignore");
+    let list = std::fs::read_to_string(list)?;
+    let context = tempfile::tempdir()?;
+    for kept in list.lines().filter_map(|line| line.strip_prefix('!')) {
+        let to = context.path().join(kept);
+        std::fs::create_dir_all(to.parent().context("it is below")?)?;
+        let mut copy = Command::new("cp");
+        copy.arg("-r").arg(repository().join(kept)).arg(&to);
+        succeeded(copy.output()?)?;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut read = Command::new(cargo);
+    read.args(["metadata", "--no-deps", "--format-version=1", "--offline"]);
+    succeeded(read.current_dir(context.path()).output()?)?;
+    Ok(())
+}
+
 #[test]
 fn compose_mounts_what_is_there_and_starts_each_role_with_valid_settings() -> Result<()> {
     let folder = repository().join("deploy");
