@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -28,21 +29,32 @@ pub(super) struct Overlay {
     addresses: BTreeMap<String, Ipv4Addr>,
 }
 
-/// Addresses that no other test process uses at the same time.
-fn address(number: u8) -> Ipv4Addr {
-    let id = std::process::id();
-    let [.., high, low] = id.to_be_bytes();
-    Ipv4Addr::new(127, 64 + high % 128, low, number)
-}
-
-/// The last part of each role's address.
+/// The last part of the first server's and of the first role's address, in the
+/// block that a deployment has.
+const FIRST_NODE: u8 = 1;
 const FIRST_ROLE: u8 = 11;
+/// Addresses of a deployment.
+const BLOCK: u8 = 20;
+/// So many deployments a test process can have, one after the other or at once.
+const BLOCKS: u8 = 12;
+
+static NEXT_BLOCK: AtomicU8 = AtomicU8::new(0);
+
+/// Addresses that neither another test process nor another deployment of this
+/// one uses at the same time.
+fn block() -> Result<impl Fn(u8) -> Ipv4Addr> {
+    let block = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed);
+    ensure!(block < BLOCKS, "more than {BLOCKS} deployments of pods");
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ok(move |number| Ipv4Addr::new(127, 64 + high % 128, low, block * BLOCK + number))
+}
 
 impl Overlay {
     /// Renders the overlay, and prepares its cluster under `dir`.
     pub(super) fn prepare(dir: &Path, roles: &[&str]) -> Result<(Self, Cluster)> {
         let objects = overlay("production")?;
-        let nodes: [Ipv4Addr; NODES] = [address(1), address(2), address(3)];
+        let address = block()?;
+        let nodes: [Ipv4Addr; NODES] = [0, 1, 2].map(|node| address(FIRST_NODE + node));
         let cluster = Cluster::new(&objects, dir, nodes)?;
         let numbered = roles.iter().zip(FIRST_ROLE..);
         let addresses = numbered.map(|(role, last)| ((*role).to_owned(), address(last)));
