@@ -41,7 +41,7 @@ async fn an_endpoint_is_created_read_changed_and_listed(deployment: Arc<Deployme
         created["status"] == "active" && created["disabled_reason"].is_null(),
         "{created}"
     );
-    let health = json!({"state": "unknown", "message": "No deliveries yet"});
+    let health = json!({"state": "unknown", "message": "No deliveries yet", "failing_since": null});
     ensure!(created["health"] == health, "{created}");
     ensure!(
         api.get(&path).await? == created,

@@ -151,7 +151,8 @@ async fn stats_count_deliveries_in_a_range(deployment: Arc<Deployment>) -> Resul
         .await?;
     ensure!(all == expected, "{all}");
     let shown = api.get(&path).await?;
-    let health = json!({"state": "healthy", "message": "No recent delivery errors"});
+    let message = "No recent delivery errors";
+    let health = json!({"state": "healthy", "message": message, "failing_since": null});
     ensure!(shown["health"] == health, "{shown}");
     Ok(())
 }

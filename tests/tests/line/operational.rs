@@ -127,7 +127,7 @@ async fn a_kill_loses_and_repeats_no_operational_event(deployment: Arc<Deploymen
         Mode::Standalone => &["standalone"],
         Mode::Processes | Mode::Overlay => &["control", "ingest"],
     };
-    if mode == Mode::Processes {
+    if mode != Mode::Standalone {
         deployment.kill("ingest")?;
     }
     let path = format!("/v1/accounts/{account}/endpoints/{gone}");

@@ -151,6 +151,8 @@ async fn a_kill_between_attempts_changes_nothing(deployment: Arc<Deployment>) ->
     drop(deployment);
     let settings = [
         ("POSTRIDER_RETRY_SCHEDULE", "4s,5s,6s"),
+        // Else 20 s in a cluster, and the schedule is held to seconds here.
+        ("POSTRIDER_LEASE_DURATION", "3s"),
         ("POSTRIDER_DELIVERY_TIMEOUT", "3s"),
     ];
     let deployment = Deployment::start(mode, &settings).await?;
