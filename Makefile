@@ -46,7 +46,7 @@ screenshots: test-tools $(NODE_MODULES) ## Take the README's pictures of the das
 	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
 	export POSTRIDER_NATS_SERVER=$$nats PATH="$$venv/bin:$$PATH"; \
 	export POSTRIDER_SCREENSHOTS=$(CURDIR)/docs/images; \
-	set -x; cargo test --package postrider-tests --test dashboard -- standalone::browser::the_readmes_pictures
+	set -x; cargo test --package postrider-tests --test dashboard -- standalone::the_readmes_pictures
 
 .PHONY: bench
 bench: release test-tools ## Measure it beside the bare HTTP client; SCENARIOS="fan-out-1 --runs 5" picks

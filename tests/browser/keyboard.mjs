@@ -30,6 +30,7 @@ await story({ permissions: ["clipboard-read", "clipboard-write"] }, async ({ pag
   await type("Description", "Keys");
   await go(/^message\.incoming/, "Space");
   await go("Create Endpoint");
+  await by("link", "Edit Keys").waitFor();
   await go("Edit Keys");
   await by("heading", "Edit Endpoint").waitFor();
 
@@ -87,11 +88,15 @@ await story({ permissions: ["clipboard-read", "clipboard-write"] }, async ({ pag
   await press("Enter");
   await by("heading", "Event").waitFor();
   await go("Event catalogue");
+  await by("heading", "Event catalogue").waitFor();
   await go(/^Schema of message\.incoming/);
   await by("region", "Schema of message.incoming").waitFor();
   await go("Webhooks");
+  await by("heading", "Webhook Settings").waitFor();
   await go("Edit More keys");
+  await by("heading", "Edit Endpoint").waitFor();
   await go("Verify signatures");
+  await by("link", "Go").waitFor();
   await go("Go");
   await by("region", "Go").waitFor();
   await tabTo(page, "Headers");
@@ -99,10 +104,13 @@ await story({ permissions: ["clipboard-read", "clipboard-write"] }, async ({ pag
   await go("Check");
   await page.getByText("No match").waitFor();
   await go("← More keys");
+  await by("heading", "Edit Endpoint").waitFor();
   await go("Recover failed…");
+  await by("button", "Preview").waitFor();
   await go("Preview");
   await by("heading", "Nothing to recover").waitFor();
   await go("Webhooks");
+  await by("heading", "Webhook Settings").waitFor();
   await go("Delete More keys");
   await by("dialog", "Delete Endpoint?").waitFor();
   await go("Delete Endpoint");

@@ -13,7 +13,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// A connection of its own.
 #[derive(Debug)]
-pub struct Raw(BufReader<TcpStream>);
+pub struct Raw {
+    socket: BufReader<TcpStream>,
+    /// Where answers come to, and those of no other connection.
+    inbox: String,
+}
 
 /// A message as it stands in a stream.
 #[derive(Debug, Clone)]
@@ -43,14 +47,17 @@ impl Raw {
     /// When there is no server.
     pub async fn connect(address: &str, user: Option<(&str, &str)>) -> Result<Self> {
         let socket = TcpStream::connect(address).await?;
-        let mut raw = Self(BufReader::new(socket));
+        let mut raw = Self {
+            inbox: format!("raw.{}", socket.local_addr()?.port()),
+            socket: BufReader::new(socket),
+        };
         let mut options = json!({"verbose": false});
         if let Some((user, password)) = user {
             options["user"] = json!(user);
             options["pass"] = json!(password);
         }
-        let hello = format!("CONNECT {options}\r\nSUB raw 1\r\n");
-        raw.0.write_all(hello.as_bytes()).await?;
+        let hello = format!("CONNECT {options}\r\nSUB {} 1\r\n", raw.inbox);
+        raw.socket.write_all(hello.as_bytes()).await?;
         Ok(raw)
     }
 
@@ -62,8 +69,9 @@ impl Raw {
     pub async fn ask(&mut self, call: &str, request: &Value) -> Result<Value> {
         let payload = request.to_string();
         let length = payload.len();
-        let text = format!("PUB $JS.API.{call} raw {length}\r\n{payload}\r\n");
-        self.0.write_all(text.as_bytes()).await?;
+        let inbox = &self.inbox;
+        let text = format!("PUB $JS.API.{call} {inbox} {length}\r\n{payload}\r\n");
+        self.socket.write_all(text.as_bytes()).await?;
         let answer = timeout(LIMIT, self.answer()).await;
         answer.with_context(|| format!("{call}: no answer"))?
     }
@@ -72,11 +80,11 @@ impl Raw {
         loop {
             let mut line = String::new();
             ensure!(
-                self.0.read_line(&mut line).await? > 0,
+                self.socket.read_line(&mut line).await? > 0,
                 "nats-server has hung up"
             );
             if line.starts_with("PING") {
-                self.0.write_all(b"PONG\r\n").await?;
+                self.socket.write_all(b"PONG\r\n").await?;
             }
             ensure!(!line.starts_with("-ERR"), "nats-server says {line}");
             if !line.starts_with("MSG") {
@@ -88,7 +96,7 @@ impl Raw {
                 .context("a length")?
                 .parse()?;
             let mut payload = vec![0; length + 2];
-            self.0.read_exact(&mut payload).await?;
+            self.socket.read_exact(&mut payload).await?;
             return Ok(serde_json::from_slice(&payload[..length])?);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::deployment::Deployment;
 use harness::ports::free_port;
-use harness::receiver::Receiver;
+use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
 use harness::wait::eventually;
 use serde_json::{Value, json};
@@ -216,13 +216,15 @@ async fn team_alerts_reach_slack_and_teams(deployment: Arc<Deployment>) -> Resul
         let variables = [("CHAT", kind), ("CHAT_URL", url.as_str())];
         let types = ["endpoint.disabled"];
         let recipe = Recipe::start(&deployment, "team_alerts.mjs", &types, &variables).await?;
-        // Another endpoint of the account is disabled.
+        // Another endpoint of the account says that it is gone.
         let api = deployment.api();
         let gone = chat.url("gone");
+        chat.script("gone", [Answer::status(410)]);
         let other = api.endpoint(&recipe.account, &gone, &["message.incoming"]);
         let other = other.await?;
-        let path = format!("/v1/accounts/{}/endpoints/{other}/disable", recipe.account);
-        api.post(200, &path, &json!({})).await?;
+        let event = json!({"text": "is anybody there?"});
+        api.publish(&recipe.account, "message.incoming", &event)
+            .await?;
         let told = chat.wait_for(kind, 1, LIMIT).await?;
         let body: Value = serde_json::from_slice(&told[0].body)?;
         let text = body.pointer(place).and_then(Value::as_str);

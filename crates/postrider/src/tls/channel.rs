@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hyper::Uri;
+use hyper::http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -35,18 +36,27 @@ pub(crate) fn open(
     url: &str,
     certificates: watch::Receiver<Current>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?
+    let origin = Endpoint::from_shared(url.to_owned())?.uri().clone();
+    let secure = origin.scheme() == Some(&Scheme::HTTPS);
+    // The library refuses https addresses whose TLS it does not do itself.
+    let plain = url.replacen("https:", "http:", 1);
+    let endpoint = Endpoint::from_shared(plain)?
+        .origin(origin)
         .connect_timeout(CONNECT)
         .timeout(CALL)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_with_connector_lazy(Connector { certificates }))
+    Ok(endpoint.connect_with_connector_lazy(Connector {
+        certificates,
+        secure,
+    }))
 }
 
 /// Connects with the certificates that hold then.
 #[derive(Debug, Clone)]
 struct Connector {
     certificates: watch::Receiver<Current>,
+    secure: bool,
 }
 
 impl Service<Uri> for Connector {
@@ -60,8 +70,8 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let client = self.certificates.borrow().client.clone();
+        let secure = self.secure;
         async move {
-            let secure = uri.scheme_str() == Some("https");
             let host = uri.host().unwrap_or_default();
             let host = host.trim_start_matches('[').trim_end_matches(']');
             let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
