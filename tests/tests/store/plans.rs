@@ -323,8 +323,9 @@ async fn work_in_the_background(asked: &impl Asks, past: &Past, told: &[Chapter]
     if let Some(row) = history.replay(&account, all.id).await? {
         asked
             .reads(
+                // Each with its event, tags and other deliveries.
                 "a replay's next events",
-                32 * 8,
+                32 * 12,
                 history.candidates(&row, 32),
             )
             .await?;

@@ -9,6 +9,19 @@ use super::{COLUMNS, ReplayRow, Selection, which};
 use crate::Error;
 use crate::history::History;
 
+/// Ends a condition on event ids: those of `places`, in the days that hold them.
+/// By one column, since SQLite reads a whole table for `(a, b) IN (VALUES …)`.
+macro_rules! at_places {
+    ($query:ident, $places:ident, $first:ident, $last:ident) => {
+        let mut ids = $query.separated(", ");
+        for (_, event) in &$places {
+            ids.push_bind(*event);
+        }
+        $query.push(") AND accepted_at >= ").push_bind(*$first);
+        $query.push(" AND accepted_at <= ").push_bind(*$last);
+    };
+}
+
 /// Replays that are looked at together.
 const MAX_OPEN: i64 = 64;
 
@@ -172,27 +185,20 @@ impl History {
             query.push(" ORDER BY d.accepted_at, d.event_id LIMIT ").push_bind(limit);
             Ok(query.build_query_as().fetch_all(&mut *connection).await?)
         })?;
-        if places.is_empty() {
+        let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else {
             return Ok(Vec::new());
-        }
+        };
         type Found = (Vec<(Uuid, String, Vec<u8>)>, Vec<Known>);
         let (events, deliveries): Found = reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(
-                "SELECT id, event_type, body FROM events WHERE (id, accepted_at) IN (",
-            );
-            query.push_values(&places, |mut place, (at, event)| {
-                place.push_bind(*event).push_bind(*at);
-            });
-            query.push(")");
+            let mut query =
+                QueryBuilder::new("SELECT id, event_type, body FROM events WHERE id IN (");
+            at_places!(query, places, first, last);
             let events = query.build_query_as().fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
-                "SELECT id, event_id, state, reason, attempts FROM deliveries \
-                 WHERE (event_id, accepted_at) IN (",
+                "SELECT id, event_id, state, reason, attempts FROM deliveries WHERE event_id IN (",
             );
-            query.push_values(&places, |mut place, (at, event)| {
-                place.push_bind(*event).push_bind(*at);
-            });
-            query.push(") AND cause <> 'test' AND endpoint_id = ").push_bind(row.endpoint_id);
+            at_places!(query, places, first, last);
+            query.push(" AND cause <> 'test' AND endpoint_id = ").push_bind(row.endpoint_id);
             let deliveries = query.build_query_as().fetch_all(&mut *connection).await?;
             Ok((events, deliveries))
         })?;
