@@ -27,7 +27,7 @@ pub use write::{Key, Value};
 use crate::follow::{Followed, Follower, Start, Step};
 use crate::{Broker, Error, Lagging};
 
-const READ: Duration = Duration::from_secs(2);
+const READ: Duration = Duration::from_secs(4);
 
 /// A bucket of JetStream's key-value store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

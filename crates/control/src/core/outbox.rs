@@ -12,9 +12,9 @@ use tracing::{debug, warn};
 use super::{Control, broker_down, database};
 
 /// A caller waits this long for its own change to be told.
-const BUDGET: Duration = Duration::from_secs(5);
+const BUDGET: Duration = Duration::from_secs(8);
 /// For the question whether the broker answers at all.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_secs(1);
 const BATCH: u32 = 256;
 /// Another writer won the race that often in a row.
