@@ -23,6 +23,7 @@ use domain::key::{Identity, invalid_key};
 use domain::{Problem, Reason, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -111,8 +112,11 @@ impl Control {
         } else if !self.0.deps.keys.is_current() || !self.0.deps.event_types.is_current() {
             Err("the directories are not loaded yet".to_owned())
         } else {
-            let answer = self.0.deps.registry.pool().ping().await;
-            answer.map_err(|_| "the database does not answer".to_owned())
+            // Shorter than whoever asks waits, so that the reason is told.
+            match timeout(Duration::from_secs(1), self.0.deps.registry.pool().ping()).await {
+                Ok(Ok(())) => Ok(()),
+                _ => Err("the database does not answer".to_owned()),
+            }
         }
     }
 

@@ -37,7 +37,7 @@ use domain::Partitions;
 use proto::v1::history_service_server::HistoryServiceServer;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
@@ -204,8 +204,11 @@ impl Probe {
         } else if !deps.endpoints.is_current() || !deps.keys.is_current() {
             Err("the directories are not loaded yet".to_owned())
         } else {
-            let answer = deps.store.pool().ping().await;
-            answer.map_err(|_| "the database does not answer".to_owned())
+            // Shorter than whoever asks waits, so that the reason is told.
+            match timeout(Duration::from_secs(1), deps.store.pool().ping()).await {
+                Ok(Ok(())) => Ok(()),
+                _ => Err("the database does not answer".to_owned()),
+            }
         }
     }
 }
