@@ -66,6 +66,17 @@ pub fn trial<D: Send + 'static>(
     })
 }
 
+/// Makes trials of scenarios that start a deployment of their own, in a mode.
+pub fn in_mode(
+    runtime: &Arc<Runtime>,
+    mode: Mode,
+    scenarios: Vec<Scenario<Mode>>,
+) -> impl Iterator<Item = Trial> {
+    scenarios
+        .into_iter()
+        .map(move |scenario| trial(runtime, mode.name(), scenario, move || Ok(mode)))
+}
+
 /// The scenarios of a mode.
 type Scenarios = fn() -> Vec<Scenario<Arc<Deployment>>>;
 

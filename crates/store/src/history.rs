@@ -9,6 +9,7 @@ mod page;
 mod account_retention;
 mod advance;
 mod attempts;
+mod claims;
 mod condition;
 mod days;
 mod delivery;

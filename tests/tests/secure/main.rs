@@ -8,12 +8,10 @@ mod rotation;
 mod tls;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use harness::deployment::Mode;
-use harness::suite::{Scenario, runtime, trial};
-use libtest_mimic::{Arguments, Trial};
-use tokio::runtime::Runtime;
+use harness::suite::{in_mode, runtime};
+use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -29,11 +27,4 @@ fn main() -> ExitCode {
     trials.extend(in_mode(&runtime, Mode::Standalone, limits::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Processes, tls::scenarios()));
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn in_mode(runtime: &Arc<Runtime>, mode: Mode, scenarios: Vec<Scenario<Mode>>) -> Vec<Trial> {
-    scenarios
-        .into_iter()
-        .map(|scenario| trial(runtime, mode.name(), scenario, move || Ok(mode)))
-        .collect()
 }

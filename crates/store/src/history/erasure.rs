@@ -10,12 +10,18 @@ use uuid::Uuid;
 
 pub use self::find::Pending;
 use super::History;
+use super::claims::Claimable;
 use crate::Error;
 use crate::bulk::{Bulk as _, Insert, Rows};
 use crate::pool::{Engine, bounded};
 
 const COLUMNS: &str = "id, account, kind, subject, tag_name, tag_value, created_at, ended_at, \
                        progress, events, deliveries, attempts, messages";
+
+const CLAIMABLE: Claimable = Claimable {
+    table: "erasures",
+    columns: COLUMNS,
+};
 
 /// Erasures that are looked at together.
 const MAX_OPEN: i64 = 64;
@@ -179,19 +185,7 @@ impl History {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<ErasureRow>, Error> {
-        transaction!(self.pool, tx => {
-            Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                "UPDATE erasures SET claimed_by = $2, claimed_until = $4 \
-                 WHERE id = $1 AND ended_at IS NULL AND (claimed_by = $2 OR claimed_until < $3) \
-                 RETURNING {COLUMNS}"
-            )))
-            .bind(id.uuid())
-            .bind(worker)
-            .bind(now.unix_millis())
-            .bind(until.unix_millis())
-            .fetch_optional(&mut *tx)
-            .await?)
-        })
+        self.claim(CLAIMABLE, id.uuid(), worker, now, until).await
     }
 
     /// Gives back what `worker` has claimed.
@@ -200,15 +194,7 @@ impl History {
     ///
     /// An outage.
     pub async fn release_erasures(&self, worker: Uuid) -> Result<(), Error> {
-        transaction!(self.pool, tx => {
-            sqlx::query(
-                "UPDATE erasures SET claimed_until = 0 WHERE claimed_by = $1 AND ended_at IS NULL",
-            )
-            .bind(worker)
-            .execute(&mut *tx)
-            .await?;
-            Ok(())
-        })
+        self.release(CLAIMABLE, worker).await
     }
 
     /// Writes down how far `worker` is and what is gone since the last time; at

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{COLUMNS, ReplayRow, Selection, which};
 use crate::Error;
 use crate::history::History;
+use crate::history::claims::Claimable;
 
 /// Ends a condition on event ids: those of `places`, in the days that hold them.
 /// By one column, since SQLite reads a whole table for `(a, b) IN (VALUES …)`.
@@ -21,6 +22,11 @@ macro_rules! at_places {
         $query.push(" AND accepted_at <= ").push_bind(*$last);
     };
 }
+
+const CLAIMABLE: Claimable = Claimable {
+    table: "replays",
+    columns: COLUMNS,
+};
 
 /// Replays that are looked at together.
 const MAX_OPEN: i64 = 64;
@@ -116,19 +122,7 @@ impl History {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<ReplayRow>, Error> {
-        transaction!(self.pool, tx => {
-            Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                "UPDATE replays SET claimed_by = $2, claimed_until = $4 \
-                 WHERE id = $1 AND ended_at IS NULL AND (claimed_by = $2 OR claimed_until < $3) \
-                 RETURNING {COLUMNS}"
-            )))
-            .bind(id.uuid())
-            .bind(worker)
-            .bind(now.unix_millis())
-            .bind(until.unix_millis())
-            .fetch_optional(&mut *tx)
-            .await?)
-        })
+        self.claim(CLAIMABLE, id.uuid(), worker, now, until).await
     }
 
     /// Gives back what `worker` has claimed.
@@ -137,15 +131,7 @@ impl History {
     ///
     /// An outage.
     pub async fn release_replays(&self, worker: Uuid) -> Result<(), Error> {
-        transaction!(self.pool, tx => {
-            sqlx::query(
-                "UPDATE replays SET claimed_until = 0 WHERE claimed_by = $1 AND ended_at IS NULL",
-            )
-            .bind(worker)
-            .execute(&mut *tx)
-            .await?;
-            Ok(())
-        })
+        self.release(CLAIMABLE, worker).await
     }
 
     /// Where the deliveries stand that a replay waits for.
