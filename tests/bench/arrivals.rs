@@ -84,7 +84,12 @@ impl Arrivals {
     /// How long each event was on its way to its first arrival. Bodies that no
     /// publisher numbered are left out.
     pub(crate) fn latencies(&self, group: &str) -> Latencies {
-        let numbered = self.firsts(group).filter(|one| one.sent_ns > 0);
+        self.latencies_since(group, 1)
+    }
+
+    /// The same of events that were to be published at `since_ns` or later.
+    pub(crate) fn latencies_since(&self, group: &str, since_ns: u64) -> Latencies {
+        let numbered = self.firsts(group).filter(|one| one.sent_ns >= since_ns);
         Latencies::new(numbered.map(Arrival::latency_ns).collect())
     }
 

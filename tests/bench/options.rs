@@ -72,6 +72,13 @@ impl Options {
         ((f64::from(count) * self.scale) as u32).max(1)
     }
 
+    /// The same, but a `part` of it when every scenario is run, to stay within
+    /// the time for that.
+    pub(crate) fn scaled_or_part(&self, count: u32, part: f64) -> u32 {
+        let part = if self.scenarios.is_empty() { part } else { 1.0 };
+        self.scaled((f64::from(count) * part) as u32)
+    }
+
     /// Whether a setup of this name is wanted.
     pub(crate) fn wants(&self, setup: &str) -> bool {
         self.only.as_deref().is_none_or(|only| only == setup)

@@ -6,6 +6,7 @@ use anyhow::Result;
 use harness::deployment::Deployment;
 
 use crate::meter::{Disk, Usage};
+use crate::options::Options;
 
 /// One row of a table.
 #[derive(Debug, Clone)]
@@ -87,6 +88,13 @@ impl Outcome {
     /// Adds a note.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// Notes that [`Options::scaled_or_part`] took a part, if it did.
+    pub(crate) fn part(&mut self, options: &Options) {
+        if options.scenarios.is_empty() {
+            self.note("a part of it, since everything is run; by name it is the whole");
+        }
     }
 
     /// Notes the first errors that the logs hold.

@@ -6,9 +6,11 @@ mod hanging;
 mod history;
 mod latency;
 mod paced;
+mod replay;
 mod retries;
 mod start;
 mod telemetry;
+mod waiting;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -71,9 +73,19 @@ pub(crate) const ALL: &[Scenario] = &[
         run: |options| Box::pin(paced::run(options)),
     },
     Scenario {
+        name: "waiting-1m",
+        about: "1,000,000 deliveries wait for one endpoint with a rate limit of 10",
+        run: |options| Box::pin(waiting::run(options)),
+    },
+    Scenario {
         name: "retries",
         about: "200,000 retries due in one minute",
         run: |options| Box::pin(retries::run(options)),
+    },
+    Scenario {
+        name: "replay-50k",
+        about: "50,000 failed deliveries are sent again beside live events",
+        run: |options| Box::pin(replay::run(options)),
     },
     Scenario {
         name: "telemetry-cost",

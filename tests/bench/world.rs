@@ -35,6 +35,10 @@ impl Setup {
         mode: Mode::Processes,
         sync: "1s",
     };
+    pub(crate) const PROCESSES_ALWAYS: Self = Self {
+        mode: Mode::Processes,
+        sync: "always",
+    };
 
     /// As it stands in tables.
     pub(crate) fn name(&self) -> String {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use domain::{
     AcceptedEvent, AccountId, Attempt, AttemptId, Cause, DeliveryId, EndpointId, EventId,
-    EventType, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp, TraceContext,
+    EventType, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp, TraceContext,
 };
 use harness::postgres::Postgres;
 use store::{Batch, History, Pool};
@@ -176,7 +176,7 @@ impl Story {
             accepted_at: now,
             planned_at: now,
             deliveries: endpoints.iter().map(planned).collect(),
-            not_sent: Vec::new(),
+            not_sent: NotSent::default(),
         });
         for endpoint in endpoints {
             self.records.push(Record {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use domain::attempt::Failure;
 use domain::{
     AcceptedEvent, AccountId, Attempt, AttemptId, Cause, DeliveryId, EndpointId, EventId,
-    EventType, FailureClass, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp, TraceContext,
+    EventType, FailureClass, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp,
+    TraceContext,
 };
 use store::Batch;
 use uuid::Uuid;
@@ -156,7 +157,7 @@ impl Past {
                 cause: Cause::Event,
                 endpoint_generation: 0,
             }],
-            not_sent: Vec::new(),
+            not_sent: NotSent::default(),
         });
         let fails = number.is_multiple_of(FAILING);
         let record = |number: u32, attempt: Attempt| Record {

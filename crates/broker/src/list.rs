@@ -154,7 +154,7 @@ impl Item for Plan {
     }
 
     fn bytes(&self) -> usize {
-        ITEM_BYTES + (self.deliveries.len() + self.not_sent.len()) * 64
+        ITEM_BYTES + self.deliveries.len() * 64 + self.not_sent.as_bytes().len()
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{AccountId, DeliveryId, EndpointId, EventId, EventType, Timestamp, TraceContext};
+use crate::{
+    AccountId, DeliveryId, EndpointId, EventId, EventType, NotSent, Timestamp, TraceContext,
+};
 
 /// An enum whose variants have one word each, the same in proto, REST, SQL and
 /// metrics.
@@ -126,7 +128,7 @@ pub struct Plan {
     pub accepted_at: Timestamp,
     pub planned_at: Timestamp,
     pub deliveries: Vec<PlannedDelivery>,
-    pub not_sent: Vec<(EndpointId, NotSentReason)>,
+    pub not_sent: NotSent,
 }
 
 /// What is sent, or where it stands.

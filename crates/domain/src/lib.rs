@@ -6,7 +6,7 @@
 //! - an event: [`event`], [`json`], [`envelope`], [`catalogue`], [`operational`]
 //! - an endpoint: [`endpoint`], [`delivery_policy`], [`custom_headers`],
 //!   [`egress`], [`signature`], [`vault`]
-//! - a delivery: [`delivery`], [`attempt`], [`retry`]
+//! - a delivery: [`delivery`], [`not_sent`], [`attempt`], [`retry`]
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
 //! - once more: [`replay`]; never again: [`erasure`]
 //! - who sees to it: [`partition`], [`rendezvous`]
@@ -29,6 +29,7 @@ pub mod event_type;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod not_sent;
 pub mod operational;
 pub mod pace;
 pub mod page;
@@ -57,6 +58,7 @@ pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};
 pub use event_type::EventType;
 pub use id::{AttemptId, DeliveryId, EndpointId, ErasureId, EventId, ReplayId};
 pub use json::JsonObject;
+pub use not_sent::NotSent;
 pub use partition::{Partition, Partitions};
 pub use problem::{FieldViolation, Problem, Reason};
 pub use replay::{ReplayState, ReplayStatus};

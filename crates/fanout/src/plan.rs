@@ -15,31 +15,32 @@ const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// Decides for every endpoint of the event's account.
 pub(crate) fn plan(event: &AcceptedEvent, endpoints: &[Arc<Endpoint>], now: Timestamp) -> Plan {
-    let mut plan = Plan {
-        event_id: event.id,
-        account: event.account.clone(),
-        event_type: event.event_type.clone(),
-        accepted_at: event.accepted_at,
-        planned_at: now,
-        deliveries: Vec::new(),
-        not_sent: Vec::new(),
-    };
+    let mut deliveries = Vec::new();
+    let mut not_sent = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints {
         match decide(event, endpoint) {
-            Decision::Send(cause) => plan.deliveries.push(PlannedDelivery {
+            Decision::Send(cause) => deliveries.push(PlannedDelivery {
                 id: DeliveryId::planned(event.id, endpoint.id),
                 endpoint_id: endpoint.id,
                 cause,
                 endpoint_generation: endpoint.generation,
             }),
-            Decision::NotSent(reason) => plan.not_sent.push((endpoint.id, reason)),
+            Decision::NotSent(reason) => not_sent.push((endpoint.id, reason)),
             Decision::NotConcerned => {}
         }
     }
     // The directory has no order of its own.
-    plan.deliveries.sort_by_key(|delivery| delivery.endpoint_id);
-    plan.not_sent.sort_by_key(|(endpoint, _)| *endpoint);
-    plan
+    deliveries.sort_unstable_by_key(|delivery| delivery.endpoint_id);
+    not_sent.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+    Plan {
+        event_id: event.id,
+        account: event.account.clone(),
+        event_type: event.event_type.clone(),
+        accepted_at: event.accepted_at,
+        planned_at: now,
+        deliveries,
+        not_sent: not_sent.into_iter().collect(),
+    }
 }
 
 enum Decision {
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(sent, [endpoints[0].id, endpoints[4].id]);
         assert_eq!(made.deliveries[0].endpoint_generation, 3);
         assert_eq!(
-            made.not_sent,
+            made.not_sent.iter().collect::<Vec<_>>(),
             [
                 (endpoints[1].id, NotSentReason::NotSubscribed),
                 (endpoints[2].id, NotSentReason::Disabled),
@@ -164,7 +165,8 @@ mod tests {
             &[Arc::clone(&disabled)],
             Timestamp::from_unix_millis(0),
         );
-        assert_eq!(made.not_sent, [(disabled.id, NotSentReason::Disabled)]);
+        let not_sent: Vec<_> = made.not_sent.iter().collect();
+        assert_eq!(not_sent, [(disabled.id, NotSentReason::Disabled)]);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use broker::Error;
-use domain::{Cause, Delivery, DeliveryEvent, DeliveryId, Endpoint, Plan, PlannedDelivery};
+use domain::{
+    Cause, Delivery, DeliveryEvent, DeliveryId, Endpoint, NotSent, Plan, PlannedDelivery,
+};
 
 use crate::Shared;
 
@@ -34,7 +36,7 @@ impl NewDelivery<'_> {
                 cause: self.cause,
                 endpoint_generation: endpoint.generation,
             }],
-            not_sent: Vec::new(),
+            not_sent: NotSent::default(),
         };
         let delivery = Delivery {
             id: self.id,

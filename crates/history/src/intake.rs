@@ -1,22 +1,23 @@
-//! What the other roles tell, into SQL. All that is there goes into one
-//! transaction, and is acked when that is committed and what follows from it is
+//! What the other roles tell, into SQL. All that is there within a
+//! short while goes into one transaction, and is acked when that is committed and what follows from it is
 //! told on. An outage of the database holds it back, for as long as it takes.
 
 mod erased;
+mod inputs;
 mod items;
 mod recorded;
 mod span;
 
-use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker::{Broker, Consumer, Input, Message};
+use broker::{Input, Message};
 use store::{Error, Findings, History, Quarantined};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use self::inputs::{Gathered, Inputs};
 use self::items::Items;
 use self::recorded::Recorded;
 use self::span::BatchSpan;
@@ -24,11 +25,6 @@ use crate::{Shared, consequences};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Messages of a batch. An event is a message, a list has up to 128 items: a
-/// transaction should cost little for each, and not keep others waiting.
-const EVENTS: usize = 1_024;
-const LISTS: usize = 16;
 
 /// Records until `shutdown` is cancelled.
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
@@ -62,55 +58,14 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     }
 }
 
-/// Where it all comes from.
-struct Inputs {
-    events: Consumer,
-    plans: Consumer,
-    records: Consumer,
-}
-
-impl Inputs {
-    fn new(broker: &Broker) -> Self {
-        Self {
-            events: broker.consume(Input::EventsForHistory),
-            plans: broker.consume(Input::Plans),
-            records: broker.consume(Input::Records),
-        }
-    }
-
-    /// Waits for a message and gives what is there then: events, plans and
-    /// records.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    async fn next(&mut self) -> [Vec<Message>; 3] {
-        let (events, plans, records) = (&mut self.events, &mut self.plans, &mut self.records);
-        tokio::select! {
-            first = events.next(EVENTS) => [first, here(plans, LISTS).await, here(records, LISTS).await],
-            first = plans.next(LISTS) => [here(events, EVENTS).await, first, here(records, LISTS).await],
-            first = records.next(LISTS) => [here(events, EVENTS).await, here(plans, LISTS).await, first],
-        }
-    }
-}
-
-/// What can be had without waiting.
-async fn here(consumer: &mut Consumer, max: usize) -> Vec<Message> {
-    tokio::select! {
-        biased;
-        messages = consumer.next(max) => messages,
-        () = ready(()) => Vec::new(),
-    }
-}
-
 /// Reads messages; what cannot be read is dropped for good.
-async fn read([events, plans, records]: [Vec<Message>; 3]) -> (Vec<(Input, Message)>, Items) {
+async fn read(gathered: Gathered) -> (Vec<(Input, Message)>, Items) {
     let mut items = Items::default();
-    let mut held = Vec::with_capacity(events.len() + plans.len() + records.len());
+    let mut held = Vec::new();
     for (messages, input) in [
-        (events, Input::EventsForHistory),
-        (plans, Input::Plans),
-        (records, Input::Records),
+        (gathered.events, Input::EventsForHistory),
+        (gathered.plans, Input::Plans),
+        (gathered.records, Input::Records),
     ] {
         for message in messages {
             match items.add(input, &message) {

@@ -33,12 +33,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     world.warm_up(&publisher, GROUP, &endpoints).await?;
     let raw_before = raw::fastest(&mut world.sink).await?;
 
-    let everything = options.scenarios.is_empty();
-    let events = options.scaled(if everything {
-        (f64::from(EVENTS) * PART) as u32
-    } else {
-        EVENTS
-    });
+    let events = options.scaled_or_part(EVENTS, PART);
     let deliveries = events as usize * endpoints.len();
     world.deployment.terminate("dispatcher")?;
     publisher.burst(events).await?;
@@ -79,9 +74,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     outcome.figure("lost", (deliveries - came) as f64, "");
     let repeated = arrivals.of(GROUP).count() - came;
     outcome.figure("repeated", repeated as f64, "");
-    if everything {
-        outcome.note("a part of the backlog, since everything is run; by name it is the whole one");
-    }
+    outcome.part(&options);
     outcome.ended(arrived && recorded);
     outcome.errors(&world.deployment)?;
     Ok(vec![outcome])

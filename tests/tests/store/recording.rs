@@ -51,7 +51,9 @@ async fn one_batch_ends_like_many(pool: Pool) -> Result<()> {
         let story = Story::new()?;
         let other = EndpointId::new();
         let mut plan = story.plan(0)?;
-        plan.not_sent.push((other, NotSentReason::NotSubscribed));
+        plan.not_sent = [(other, NotSentReason::NotSubscribed)]
+            .into_iter()
+            .collect();
         let told = [
             story.record(1, true)?,
             story.record(2, true)?,

@@ -110,7 +110,10 @@ impl Scrub {
         let mut rest = plan.clone();
         let is_kept = |endpoint: EndpointId| !self.endpoints.contains(&endpoint);
         rest.deliveries.retain(|one| is_kept(one.endpoint_id));
-        rest.not_sent.retain(|(endpoint, _)| is_kept(*endpoint));
+        let not_sent = plan.not_sent.iter();
+        rest.not_sent = not_sent
+            .filter(|(endpoint, _)| is_kept(*endpoint))
+            .collect();
         Some(rest)
     }
 }
@@ -136,7 +139,7 @@ async fn still_to_make(shared: &Shared, deliveries: Vec<Delivery>) -> Result<Vec
 
 fn endpoints_of(plan: &Plan) -> impl Iterator<Item = EndpointId> {
     let sent = plan.deliveries.iter().map(|one| one.endpoint_id);
-    sent.chain(plan.not_sent.iter().map(|(endpoint, _)| *endpoint))
+    sent.chain(plan.not_sent.iter().map(|(endpoint, _)| endpoint))
 }
 
 fn of_plan(plan: &Plan) -> Asked<'_> {

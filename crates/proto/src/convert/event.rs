@@ -1,7 +1,8 @@
 //! Events and plans.
 
 use domain::{
-    AcceptedEvent, DeliveryId, EndpointId, EventId, NotSentReason, Plan, PlannedDelivery, Tags,
+    AcceptedEvent, DeliveryId, EndpointId, EventId, NotSent, NotSentReason, Plan, PlannedDelivery,
+    Tags,
 };
 
 use super::{account, at, bytes, event_type, id, trace, trace_to_proto};
@@ -67,20 +68,14 @@ impl From<&Plan> for pipeline::Plan {
                 cause: pipeline::Cause::from(delivery.cause).into(),
                 endpoint_generation: delivery.endpoint_generation,
             });
-        let not_sent = plan
-            .not_sent
-            .iter()
-            .map(|(endpoint, reason)| pipeline::NotSent {
-                endpoint_id: bytes(endpoint.as_bytes()),
-                reason: pipeline::NotSentReason::from(*reason).into(),
-            });
         Self {
             event_id: bytes(plan.event_id.as_bytes()),
             account: plan.account.to_string(),
             event_type: plan.event_type.to_string(),
             accepted_at_ms: plan.accepted_at.unix_millis(),
             deliveries: deliveries.collect(),
-            not_sent: not_sent.collect(),
+            not_sent: Vec::new(),
+            not_sent_packed: plan.not_sent.as_bytes().clone(),
             planned_at_ms: plan.planned_at.unix_millis(),
         }
     }
@@ -98,15 +93,9 @@ impl TryFrom<pipeline::Plan> for Plan {
                 endpoint_generation: delivery.endpoint_generation,
             })
         });
-        let not_sent = plan.not_sent.iter().map(|item| {
-            Ok((
-                id!(EndpointId, item, endpoint_id),
-                NotSentReason::try_from(item.reason())?,
-            ))
-        });
         Ok(Self {
             deliveries: deliveries.collect::<Result<_, DecodeError>>()?,
-            not_sent: not_sent.collect::<Result<_, DecodeError>>()?,
+            not_sent: not_sent(&plan)?,
             event_id: id!(EventId, plan, event_id),
             account: account(&plan.account)?,
             event_type: event_type(&plan.event_type)?,
@@ -114,4 +103,18 @@ impl TryFrom<pipeline::Plan> for Plan {
             planned_at: at(plan.planned_at_ms),
         })
     }
+}
+
+/// In one piece, or one by one as the version before wrote it.
+fn not_sent(plan: &pipeline::Plan) -> Result<NotSent, DecodeError> {
+    if plan.not_sent.is_empty() {
+        return Ok(NotSent::from_bytes(plan.not_sent_packed.clone()));
+    }
+    let one_by_one = plan.not_sent.iter().map(|item| {
+        Ok((
+            id!(EndpointId, item, endpoint_id),
+            NotSentReason::try_from(item.reason())?,
+        ))
+    });
+    one_by_one.collect()
 }

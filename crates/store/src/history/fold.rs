@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use domain::{Attempt, Cause, NotSentReason, Outcome, Record, Timestamp};
+use domain::{Attempt, Cause, Outcome, Record, Timestamp};
 use uuid::Uuid;
 
 use super::Stats;
@@ -29,22 +29,12 @@ pub(super) struct Known {
 /// What is to be written.
 #[derive(Debug, Default)]
 pub(super) struct Changes<'a> {
-    pub(super) not_sent: Vec<NotSent>,
     pub(super) deliveries: Vec<Draft<'a>>,
     pub(super) attempts: Vec<(&'a Record, &'a Attempt)>,
     /// By endpoint and hour.
     pub(super) counts: BTreeMap<(Uuid, i64), Stats>,
     pub(super) endpoints: Vec<Condition>,
     pub(super) findings: Findings,
-}
-
-/// Why an endpoint does not get an event.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NotSent {
-    pub(super) event_id: Uuid,
-    pub(super) endpoint_id: Uuid,
-    pub(super) reason: NotSentReason,
-    pub(super) accepted_at: Timestamp,
 }
 
 /// A delivery that the batch tells of.
@@ -152,10 +142,7 @@ pub(super) fn fold<'a>(
     for draft in &mut drafts {
         draft.begin(&known)?;
     }
-    let mut changes = Changes {
-        not_sent: not_sent(batch, &known.endpoints),
-        ..Changes::default()
-    };
+    let mut changes = Changes::default();
     let mut by_id: HashMap<Uuid, &mut Draft<'a>> =
         drafts.iter_mut().map(|draft| (draft.id, draft)).collect();
     let mut repeated = Vec::new();
@@ -194,20 +181,6 @@ pub(super) fn fold<'a>(
 pub(super) struct Attempts<'b, 'a> {
     pub(super) new: &'b [(&'a Record, &'a Attempt)],
     pub(super) repeated: &'b [(&'a Record, &'a Attempt)],
-}
-
-/// Why endpoints do not get events, deleted ones left out.
-fn not_sent(batch: Batch<'_>, endpoints: &HashMap<Uuid, Condition>) -> Vec<NotSent> {
-    let all = batch.plans.iter().flat_map(|plan| {
-        plan.not_sent.iter().map(|(endpoint, reason)| NotSent {
-            event_id: plan.event_id.uuid(),
-            endpoint_id: endpoint.uuid(),
-            reason: *reason,
-            accepted_at: plan.accepted_at,
-        })
-    });
-    all.filter(|row| !endpoints[&row.endpoint_id].deleted)
-        .collect()
 }
 
 /// Notes how endpoints are doing; gives those of which something changed.

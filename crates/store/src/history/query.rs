@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::page::{Cursor, Direction};
-use domain::{AccountId, AttemptId, EventId, Timestamp};
+use domain::{AccountId, AttemptId, EventId, NotSent, Timestamp};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -367,7 +367,11 @@ impl History {
             return Ok(Vec::new());
         };
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-        type Fates = (Vec<DeliveryRow>, Vec<(Uuid, Uuid, String)>, Vec<(Uuid,)>);
+        type Fates = (
+            Vec<DeliveryRow>,
+            Vec<(Uuid, Uuid, String)>,
+            Vec<(Uuid, Vec<u8>)>,
+        );
         let (mut deliveries, mut not_sent, planned): Fates = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
@@ -382,7 +386,7 @@ impl History {
             separate!(query, ids);
             within!(query, first, last);
             let not_sent = query.build_query_as().fetch_all(&mut *connection).await?;
-            let mut query = QueryBuilder::new("SELECT event_id FROM plans WHERE event_id IN (");
+            let mut query = QueryBuilder::new("SELECT event_id, not_sent FROM plans WHERE event_id IN (");
             separate!(query, ids);
             within!(query, first, last);
             let planned = query.build_query_as().fetch_all(&mut *connection).await?;
@@ -391,7 +395,19 @@ impl History {
         // Sorted here: an order would tempt the planner to walk an index that has
         // it.
         deliveries.sort_unstable_by_key(|delivery: &DeliveryRow| delivery.id);
-        not_sent.sort_unstable_by_key(|(_, endpoint, _)| *endpoint);
+        let planned: HashMap<Uuid, NotSent> = planned
+            .into_iter()
+            .map(|(event, packed)| (event, NotSent::from_bytes(packed.into())))
+            .collect();
+        for (event, packed) in &planned {
+            let all = packed.iter();
+            not_sent.extend(all.map(|(endpoint, why)| {
+                let why = why.as_str().to_owned();
+                (*event, endpoint.uuid(), why)
+            }));
+        }
+        not_sent.sort_unstable();
+        not_sent.dedup();
         let mut rows: HashMap<Uuid, Fate> = HashMap::new();
         for delivery in deliveries {
             rows.entry(delivery.event_id).or_default().0.push(delivery);
@@ -402,7 +418,7 @@ impl History {
         let assemble = |event: EventColumns| {
             let (deliveries, not_sent) = rows.remove(&event.id).unwrap_or_default();
             EventRow {
-                planned: planned.contains(&(event.id,)),
+                planned: planned.contains_key(&event.id),
                 id: event.id,
                 event_type: event.event_type,
                 accepted_at: Timestamp::from_unix_millis(event.accepted_at),

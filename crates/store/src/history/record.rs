@@ -193,7 +193,6 @@ async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Trie
     }
     write::events(connection, batch.events).await?;
     write::plans(connection, batch.plans).await?;
-    write::not_sent(connection, &changes.not_sent).await?;
     write::deliveries(connection, &changes.deliveries).await?;
     write::attempts(connection, &changes.attempts).await?;
     write::counts(connection, &changes.counts).await?;
@@ -201,16 +200,12 @@ async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Trie
     Ok(Tried::Recorded(changes.findings))
 }
 
-/// Every endpoint that the batch is about, with its account.
+/// Every endpoint that the batch tells deliveries of, with its account.
 fn accounts(batch: Batch<'_>) -> HashMap<Uuid, &str> {
     let mut accounts = HashMap::new();
     for plan in batch.plans {
         let sent = plan.deliveries.iter().map(|delivery| delivery.endpoint_id);
-        let not_sent = plan.not_sent.iter().map(|(endpoint, _)| *endpoint);
-        accounts.extend(
-            sent.chain(not_sent)
-                .map(|endpoint| (endpoint.uuid(), plan.account.as_str())),
-        );
+        accounts.extend(sent.map(|endpoint| (endpoint.uuid(), plan.account.as_str())));
     }
     let of_records = batch.records.iter();
     accounts.extend(of_records.map(|record| (record.endpoint_id.uuid(), record.account.as_str())));

@@ -1,4 +1,4 @@
-use domain::{AccountId, EndpointId, EventId};
+use domain::{AccountId, EndpointId, EventId, NotSent};
 use uuid::Uuid;
 
 use super::{DeliveryRow, History};
@@ -34,13 +34,17 @@ impl History {
         event: EventId,
         endpoint: EndpointId,
     ) -> Result<Option<ResendSource>, Error> {
-        let found: Option<(String, i64, Vec<u8>, String, bool, bool)> = reading!(self.pool, connection => {
+        type Found = (String, i64, Vec<u8>, String, bool, bool, Option<Vec<u8>>);
+        let found: Option<Found> = reading!(self.pool, connection => {
             Ok(sqlx::query_as(
                 "SELECT event_type, accepted_at, body, trace_id, test, \
                  EXISTS (SELECT 1 FROM deliveries AS d WHERE d.event_id = events.id \
                  AND d.accepted_at = events.accepted_at AND d.endpoint_id = $3 AND d.cause = 'test') OR \
                  EXISTS (SELECT 1 FROM not_sent AS n WHERE n.event_id = events.id \
-                 AND n.accepted_at = events.accepted_at AND n.endpoint_id = $3) FROM events WHERE id = $1 AND account = $2",
+                 AND n.accepted_at = events.accepted_at AND n.endpoint_id = $3), \
+                 (SELECT p.not_sent FROM plans AS p WHERE p.event_id = events.id \
+                 AND p.accepted_at = events.accepted_at) \
+                 FROM events WHERE id = $1 AND account = $2",
             )
             .bind(event.uuid())
             .bind(account.as_str())
@@ -48,9 +52,11 @@ impl History {
             .fetch_optional(&mut *connection)
             .await?)
         })?;
-        let Some((event_type, accepted_at, body, trace_id, test, told_of)) = found else {
+        let Some((event_type, accepted_at, body, trace_id, test, told_of, not_sent)) = found else {
             return Ok(None);
         };
+        let not_sent = NotSent::from_bytes(not_sent.unwrap_or_default().into());
+        let is_named = not_sent.iter().any(|(named, _)| named == endpoint);
         let pending: Option<DeliveryRow> = reading!(self.pool, connection => {
             Ok(sqlx::query_as(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
@@ -78,7 +84,7 @@ impl History {
             trace_id,
             test,
             // A plan names no other endpoint for it.
-            test_of_endpoint: test && told_of,
+            test_of_endpoint: test && (told_of || is_named),
             pending,
         }))
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Stats;
 use super::condition::Condition;
-use super::fold::{Draft, NotSent};
+use super::fold::Draft;
 use super::text::{clean, headers};
 use crate::Error;
 use crate::bulk::{Bulk, Insert, Rows};
@@ -23,12 +23,7 @@ static TAGS: Insert = Insert::new(
 );
 
 static PLANS: Insert = Insert::new(
-    "plans (event_id, planned_at, accepted_at)",
-    "ON CONFLICT DO NOTHING",
-);
-
-static NOT_SENT: Insert = Insert::new(
-    "not_sent (event_id, endpoint_id, reason, accepted_at)",
+    "plans (event_id, planned_at, accepted_at, not_sent)",
     "ON CONFLICT DO NOTHING",
 );
 
@@ -129,20 +124,9 @@ pub(super) async fn plans<C: Bulk>(connection: &mut C, plans: &[Plan]) -> Result
     let rows = Rows::new(plans.len())
         .ids(plans.iter().map(|plan| plan.event_id.uuid()))
         .numbers(plans.iter().map(|plan| plan.planned_at.unix_millis()))
-        .numbers(plans.iter().map(|plan| plan.accepted_at.unix_millis()));
+        .numbers(plans.iter().map(|plan| plan.accepted_at.unix_millis()))
+        .bytes(plans.iter().map(|plan| &plan.not_sent.as_bytes()[..]));
     connection.put(&PLANS, rows).await
-}
-
-pub(super) async fn not_sent<C: Bulk>(
-    connection: &mut C,
-    not_sent: &[NotSent],
-) -> Result<(), Error> {
-    let rows = Rows::new(not_sent.len())
-        .ids(not_sent.iter().map(|row| row.event_id))
-        .ids(not_sent.iter().map(|row| row.endpoint_id))
-        .texts(not_sent.iter().map(|row| row.reason.as_str()))
-        .numbers(not_sent.iter().map(|row| row.accepted_at.unix_millis()));
-    connection.put(&NOT_SENT, rows).await
 }
 
 pub(super) async fn deliveries<C: Bulk>(

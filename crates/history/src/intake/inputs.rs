@@ -1,0 +1,108 @@
+//! Where it all comes from, gathered into batches that are worth a transaction.
+
+use std::future::ready;
+use std::time::Duration;
+
+use broker::{Broker, Consumer, Input, Message};
+use tokio::time::{Instant, sleep_until};
+
+/// Batches begin at least so far apart, and so many times what the last one
+/// took: each writes pages anew that the one before wrote, and waits for the
+/// disk, which the broker needs as well. A message that comes alone waits for
+/// nothing.
+const APART: Duration = Duration::from_millis(50);
+const TIMES: u32 = 5;
+const FARTHEST: Duration = Duration::from_millis(500);
+
+/// What ends the wait, so that no transaction takes long: so many events, lists
+/// of a kind or bytes of anything. It is half of what may be held, so that the
+/// next ones are on their way meanwhile.
+const EVENTS: usize = 512;
+const LISTS: usize = 128;
+const BYTES: usize = 1 << 20;
+/// Lists that are taken at a time, of up to 128 items each.
+const AT_A_TIME: usize = 16;
+
+/// Events, plans and records.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    events: Consumer,
+    plans: Consumer,
+    records: Consumer,
+    gathered: Gathered,
+    /// When the last batch began.
+    begun: Instant,
+}
+
+/// Messages by what they tell of.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) events: Vec<Message>,
+    pub(super) plans: Vec<Message>,
+    pub(super) records: Vec<Message>,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.plans.is_empty() && self.records.is_empty()
+    }
+
+    fn is_enough(&self) -> bool {
+        let all = [&self.events, &self.plans, &self.records];
+        let bytes = all.into_iter().flatten().map(Message::size_bytes);
+        let lists = self.plans.len().max(self.records.len());
+        self.events.len() >= EVENTS || lists >= LISTS || bytes.sum::<usize>() >= BYTES
+    }
+}
+
+impl Inputs {
+    pub(super) fn new(broker: &Broker) -> Self {
+        Self {
+            events: broker.consume(Input::EventsForHistory),
+            plans: broker.consume(Input::Plans),
+            records: broker.consume(Input::Records),
+            gathered: Gathered::default(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Waits for a message, and for others until it is time or there are
+    /// enough, and gives what is there then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(super) async fn next(&mut self) -> Gathered {
+        let Self {
+            events,
+            plans,
+            records,
+            gathered,
+            begun,
+        } = self;
+        let distance = (begun.elapsed() * TIMES).clamp(APART, FARTHEST);
+        let not_before = *begun + distance;
+        while !gathered.is_enough() {
+            tokio::select! {
+                () = sleep_until(not_before), if !gathered.is_empty() => break,
+                more = events.next(EVENTS) => gathered.events.extend(more),
+                more = plans.next(AT_A_TIME) => gathered.plans.extend(more),
+                more = records.next(AT_A_TIME) => gathered.records.extend(more),
+            }
+        }
+        gathered.events.extend(here(events, EVENTS).await);
+        gathered.plans.extend(here(plans, AT_A_TIME).await);
+        gathered.records.extend(here(records, AT_A_TIME).await);
+        *begun = Instant::now();
+        std::mem::take(gathered)
+    }
+}
+
+/// What can be had without waiting.
+async fn here(consumer: &mut Consumer, max: usize) -> Vec<Message> {
+    tokio::select! {
+        biased;
+        messages = consumer.next(max) => messages,
+        () = ready(()) => Vec::new(),
+    }
+}
