@@ -260,7 +260,7 @@ async fn a_deleted_endpoint_leaves_nothing_and_nothing_comes_back(pool: Pool) ->
     let story = Story::new()?;
     let plan = story.plan(0)?;
     events(&history, &[story.accepted()?]).await?;
-    plans(&history, &[plan.clone()]).await?;
+    plans(&history, std::slice::from_ref(&plan)).await?;
     outcomes(&history, &[story.record(1, true)?]).await?;
     history
         .bury_endpoint(&story.account, story.endpoint)
