@@ -85,20 +85,24 @@ impl Collector {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
         let collector = Self {
             address: listener.local_addr()?,
             memory: Arc::default(),
         };
         let service = collector.clone();
         std::thread::spawn(move || {
-            let server = Server::builder()
-                .add_service(
-                    TraceServiceServer::new(service.clone()).max_decoding_message_size(64 << 20),
-                )
-                .add_service(MetricsServiceServer::new(service))
-                .serve_with_incoming(TcpListenerStream::new(listener));
-            runtime.block_on(server)
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                let traces = TraceServiceServer::new(service.clone());
+                Server::builder()
+                    .add_service(traces.max_decoding_message_size(64 << 20))
+                    .add_service(MetricsServiceServer::new(service))
+                    .serve_with_incoming(TcpListenerStream::new(listener))
+                    .await?;
+                anyhow::Ok(())
+            })
         });
         Ok(collector)
     }
