@@ -4,6 +4,7 @@
 //! - [`foundation`]: broker, directories, database
 //! - [`parts`]: a role and what it needs, for each role
 //! - [`servers`], [`http`]: gRPC, HTTP, admin
+//! - [`slow`]: who does not take the answer
 //! - [`gate`]: their answer until the streams are there
 //! - [`requests`]: the spans and durations of what they answer
 //! - [`readiness`]: what each part waits for
@@ -18,6 +19,7 @@ mod peer;
 mod readiness;
 mod requests;
 mod servers;
+mod slow;
 mod unread;
 
 use std::sync::Arc;

@@ -4,7 +4,9 @@
 mod described;
 mod limits;
 mod planted;
+mod proxies;
 mod rotation;
+mod slow;
 mod tls;
 
 use std::process::ExitCode;
@@ -27,4 +29,6 @@ fn main() -> ExitCode {
     trials.extend(in_mode(&runtime, Mode::Standalone, limits::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Processes, tls::scenarios()));
     libtest_mimic::run(&arguments, trials).exit_code()
+    trials.extend(in_mode(&runtime, Mode::Standalone, proxies::scenarios()));
+    trials.extend(in_mode(&runtime, Mode::Standalone, slow::scenarios()));
 }

@@ -55,7 +55,7 @@ settings! {
     TlsCaFile "tls_ca_file" Plain None, "PEM file with who signs the other roles' certificates; the system's authorities unless set";
     TlsClientCertFile "tls_client_cert_file" Plain None, "PEM file with the certificate that control shows to other roles";
     TlsClientKeyFile "tls_client_key_file" Plain None, "PEM file with that certificate's key";
-    TrustedProxies "trusted_proxies" Plain Some(""), "networks of proxies whose X-Forwarded-For says who calls the HTTP address";
+    TrustedProxies "trusted_proxies" Plain Some(""), "networks of proxies whose X-Forwarded-For says who calls";
     MaxConnections "max_connections" Plain Some("10000"), "connections of the HTTP address at once, and of the gRPC address; more wait";
     DatabaseUrl "database_url" Url None, "sqlite://… or postgres://…; standalone makes its own";
     NatsUrl "nats_url" Url None, "nats://[user:password@]host:4222; standalone starts its own server";

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
+use super::slow::{Look, Offers, Patience};
 use crate::tls::Current;
 
 /// Who has not finished its handshake by then is gone.
@@ -183,6 +184,8 @@ impl Guest {
             io,
             begun,
             peer: self.peer,
+            patience: Patience::default(),
+            look: Look::new(Offers::default()),
             _permit: self.permit,
         })
     }
@@ -195,21 +198,26 @@ pub(super) struct Connection {
     /// What has been read already.
     begun: Bytes,
     peer: SocketAddr,
+    patience: Patience,
+    look: Look,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Connection {
-    /// Who called.
-    pub(super) fn peer(&self) -> Peer {
-        Peer(self.peer.ip().to_canonical())
-    }
+/// What a request is told of its connection.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) peer: Peer,
+    pub(super) offers: Offers,
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Line;
 
-    fn connect_info(&self) -> Peer {
-        self.peer()
+    fn connect_info(&self) -> Line {
+        Line {
+            peer: Peer(self.peer.ip().to_canonical()),
+            offers: self.look.offers().clone(),
+        }
     }
 }
 
@@ -224,6 +232,8 @@ impl AsyncRead for Connection {
             buffer.put_slice(&self.begun.split_to(length));
             return Poll::Ready(Ok(()));
         }
+        // Whoever has something to read is asked again and again.
+        self.look.poll(context)?;
         Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }
@@ -234,7 +244,9 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let this = &mut *self;
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.patience.judge(written, context)
     }
 
     fn poll_write_vectored(
@@ -242,7 +254,9 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        let this = &mut *self;
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, slices);
+        this.patience.judge(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -250,7 +264,15 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let this = &mut *self;
+        match Pin::new(&mut this.io).poll_flush(context) {
+            // Only TLS holds anything back.
+            Poll::Pending => {
+                let full = this.patience.judge(Poll::Pending, context);
+                full.map(|judged| judged.map(drop))
+            }
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,10 +17,11 @@ use ipnet::IpNet;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected as _;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::accept::{Connection, Incoming};
+use super::accept::{Incoming, Line};
 use super::peer::caller;
 
 /// A request's head must be there by then, counted from when it could have
@@ -58,7 +59,7 @@ pub(super) async fn serve(
         let asked = CancellationToken::new();
         let service = service(
             router.clone(),
-            &connection,
+            connection.connect_info(),
             Arc::clone(&proxies),
             asked.clone(),
         );
@@ -100,7 +101,7 @@ fn server() -> auto::Builder<TokioExecutor> {
 
 fn service(
     router: Router,
-    connection: &Connection,
+    line: Line,
     proxies: Arc<[IpNet]>,
     asked: CancellationToken,
 ) -> TowerToHyperService<
@@ -113,11 +114,12 @@ fn service(
     + Send
     + 'static,
 > {
-    let peer = connection.peer();
-    TowerToHyperService::new(router.map_request(move |mut request: Request<Sent>| {
+    TowerToHyperService::new(tower::service_fn(move |mut request: Request<Sent>| {
         asked.cancel();
-        let caller = caller(peer, request.headers(), &proxies);
+        let caller = caller(line.peer, request.headers(), &proxies);
         request.extensions_mut().insert(caller);
-        request.map(Body::new)
+        let (offers, version) = (line.offers.clone(), request.version());
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { answer.await.map(|response| offers.watch(version, response)) }
     }))
 }

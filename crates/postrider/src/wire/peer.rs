@@ -1,12 +1,37 @@
 //! Who calls, where a proxy stands in between.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use ipnet::IpNet;
 use proto::metadata::Peer;
+use tonic::service::Routes;
+
+use super::accept::Line;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The services, told who calls them; who does not take their answers is seen.
+pub(super) fn around_grpc(routes: Routes, proxies: &Arc<[IpNet]>) -> Routes {
+    routes
+        .into_axum_router()
+        .layer(from_fn_with_state(Arc::clone(proxies), tell))
+        .into()
+}
+
+async fn tell(State(proxies): State<Arc<[IpNet]>>, mut request: Request, next: Next) -> Response {
+    let Some(line) = request.extensions_mut().remove::<Line>() else {
+        return next.run(request).await;
+    };
+    let caller = caller(line.peer, request.headers(), &proxies);
+    request.extensions_mut().insert(caller);
+    let version = request.version();
+    line.offers.watch(version, next.run(request).await)
+}
 
 /// The caller of a request that came from `peer`. What a trusted proxy has added
 /// to `X-Forwarded-For` is believed, from the last address on; the first one that

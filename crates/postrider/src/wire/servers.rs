@@ -20,8 +20,8 @@ use tracing::{debug, warn};
 
 use super::accept::{Incoming, Speaks, Tls, accept};
 use super::gate::Gate;
-use super::requests;
 use super::unread::explained;
+use super::{peer, requests};
 use crate::roles::Role;
 
 /// Finds peers that vanished without a word.
@@ -89,7 +89,7 @@ impl Servers {
         if let Some((listeners, routes)) = grpc {
             let routes = with_common_services(routes, roles, health.clone())?;
             let routes = gate.clone().before_grpc(explained(routes));
-            let routes = requests::around_grpc(routes);
+            let routes = peer::around_grpc(requests::around_grpc(routes), &limits.proxies);
             let Running { stop, task, .. } = &mut servers.grpc;
             let incoming = accept(listeners, Speaks::Http2, limits.most, stop, task);
             task.spawn(serve_grpc(incoming, routes, stop.clone()));
