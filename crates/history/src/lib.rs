@@ -35,7 +35,7 @@ use std::time::Duration;
 use broker::{Broker, DeliveryPublisher, EndpointDirectory, KeyDirectory, PlanPublisher};
 use domain::Partitions;
 use proto::v1::history_service_server::HistoryServiceServer;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -92,8 +92,8 @@ struct Shared {
     /// Told when a replay was started here, so that it need not be looked for.
     replay_started: Notify,
     erasure_started: Notify,
-    /// One for each tail that may still begin.
-    tails: Arc<Semaphore>,
+    /// Who has how many tails.
+    tails: tail::Turns,
     /// Ends tails, which never end by themselves.
     ending: CancellationToken,
 }
@@ -122,7 +122,7 @@ impl Role {
             ready: AtomicBool::new(false),
             replay_started: Notify::new(),
             erasure_started: Notify::new(),
-            tails: Arc::new(Semaphore::new(tail::MAX_TAILS)),
+            tails: tail::Turns::default(),
             ending: CancellationToken::new(),
         })))
     }

@@ -3,6 +3,8 @@
 //! later from where it was; a cursor is a place in the stream, the same for
 //! every history process.
 
+mod turns;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,15 +16,12 @@ use domain::{AccountId, EndpointId, Outcome, Problem, Reason, Record};
 use futures::stream::{self, Stream, StreamExt as _};
 use proto::status::from_problem;
 use proto::v1::TailAttemptsResponse;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
+
+pub(crate) use turns::Turns;
 
 use crate::service::broker_down;
 use crate::{Shared, convert};
-
-/// Tails of a process: each reads all that is recorded in a partition, or in all
-/// of them.
-pub(crate) const MAX_TAILS: usize = 64;
 
 /// What a client gets until it leaves or the process ends.
 pub(crate) type Tail = Pin<Box<dyn Stream<Item = Result<TailAttemptsResponse, Status>> + Send>>;
@@ -76,11 +75,7 @@ impl Place {
 
 /// Begins a tail.
 pub(crate) async fn begin(shared: &Arc<Shared>, asked: Asked) -> Result<Tail, Problem> {
-    let permit = Arc::clone(&shared.tails).try_acquire_owned();
-    let permit = permit.map_err(|_| {
-        let detail = format!("this process serves {MAX_TAILS} tails already; end one of them");
-        Problem::new(Reason::RateLimited, detail)
-    })?;
+    let turn = shared.tails.take(&asked.account)?;
     let place = match asked.place {
         Some(place) => place,
         None => {
@@ -103,7 +98,7 @@ pub(crate) async fn begin(shared: &Arc<Shared>, asked: Asked) -> Result<Tail, Pr
         asked,
         place,
         read: VecDeque::from([first]),
-        _permit: permit,
+        _turn: turn,
     };
     let messages = stream::try_unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
@@ -120,7 +115,7 @@ struct Reader {
     place: Place,
     /// At most the attempts of one message.
     read: VecDeque<TailAttemptsResponse>,
-    _permit: OwnedSemaphorePermit,
+    _turn: turns::Turn,
 }
 
 impl Reader {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use domain::audit::{Origin, Via};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use tonic::metadata::MetadataMap;
 
 /// The network address of whoever calls. The listeners put it among a request's
@@ -24,15 +26,28 @@ pub fn origin(via: Via, extensions: &http::Extensions) -> Origin {
 pub const ON_BEHALF_OF: &str = "postrider-on-behalf-of";
 
 /// The token of `authorization: Bearer <token>`. The scheme's case does not
-/// matter (RFC 9110, section 11.1).
+/// matter (RFC 9110, section 11.1). Two such headers are none: what stands in
+/// front of us may have looked at the other one.
 #[must_use]
 pub fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    bearer_token(metadata.get("authorization")?.to_str().ok()?)
+    let mut values = metadata.get_all("authorization").iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => bearer_token(value.to_str().ok()?),
+        _ => None,
+    }
 }
 
-/// The token of an `authorization` header's value.
+/// The same of a request of HTTP.
 #[must_use]
-pub fn bearer_token(value: &str) -> Option<&str> {
+pub fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => bearer_token(value.to_str().ok()?),
+        _ => None,
+    }
+}
+
+fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -41,6 +56,19 @@ pub fn bearer_token(value: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_keys_are_none() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, "Bearer abc".parse().expect("a value"));
+        let metadata = MetadataMap::from_headers(headers.clone());
+        assert_eq!(bearer_of(&headers), Some("abc"));
+        assert_eq!(bearer(&metadata), Some("abc"));
+        headers.append(AUTHORIZATION, "Bearer abc".parse().expect("a value"));
+        let metadata = MetadataMap::from_headers(headers.clone());
+        assert_eq!(bearer_of(&headers), None);
+        assert_eq!(bearer(&metadata), None);
+    }
 
     #[test]
     fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {

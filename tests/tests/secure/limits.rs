@@ -7,8 +7,8 @@ use futures::future::try_join_all;
 use harness::api::{self, Api, Authorised};
 use harness::deployment::{Deployment, Mode};
 use harness::suite::Scenario;
-use proto::v1::PublishEventRequest;
 use proto::v1::ingest_service_client::IngestServiceClient;
+use proto::v1::{PublishEventRequest, TailAttemptsRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -23,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Mode>> {
     harness::scenarios![
         accounts_and_keys_keep_to_their_quotas,
         who_says_nothing_does_not_keep_others_out,
+        one_accounts_tails_leave_some_to_the_others,
     ]
 }
 
@@ -168,5 +169,40 @@ async fn who_says_nothing_does_not_keep_others_out(mode: Mode) -> Result<()> {
         waited > Duration::from_secs(5),
         "they were let in all at once"
     );
+    deployment.all_running()
+}
+
+async fn one_accounts_tails_leave_some_to_the_others(mode: Mode) -> Result<()> {
+    let deployment = Deployment::start(mode, &[]).await?;
+    let (url, key) = (deployment.grpc("history"), deployment.admin_key());
+    let tail = async |account: &str| {
+        let mut history = api::history(&url, &key).await?;
+        let request = TailAttemptsRequest {
+            account: account.into(),
+            ..TailAttemptsRequest::default()
+        };
+        anyhow::Ok(history.tail_attempts(request).await)
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        ensure!(held.len() < 64, "one account may have all of them");
+        match tail(ACCOUNT).await? {
+            Ok(tail) => held.push(tail),
+            Err(status) => break status,
+        }
+    };
+    ensure!(refused.code() == Code::ResourceExhausted, "{refused:?}");
+    ensure!(held.len() == 16, "{}", held.len());
+    ensure!(
+        tail("another").await?.is_ok(),
+        "another account has to wait"
+    );
+    // A place is free again when its tail ends.
+    drop(held);
+    let begun = Instant::now();
+    while tail(ACCOUNT).await?.is_err() {
+        ensure!(begun.elapsed() < LIMIT, "none is free again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     deployment.all_running()
 }

@@ -34,10 +34,7 @@ impl FromRequestParts<Control> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refusal> {
-        let value = parts.headers.get(header::AUTHORIZATION);
-        let token = value
-            .and_then(|value| value.to_str().ok())
-            .and_then(proto::metadata::bearer_token);
+        let token = proto::metadata::bearer_of(&parts.headers);
         let identity = control.authenticate(token).await?;
         let origin = proto::metadata::origin(Via::Rest, &parts.extensions);
         Ok(Self(identity.coming_from(origin)))

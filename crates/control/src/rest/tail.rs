@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use domain::key::Need;
@@ -68,7 +68,7 @@ pub(super) async fn attempts(
     let tail = control.history().tail_attempts(request).await;
     let tail = tail.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
     let caller = Caller {
-        token: bearer(&headers),
+        token: proto::metadata::bearer_of(&headers).map(str::to_owned),
         account: scope.account,
         control: control.clone(),
     };
@@ -113,11 +113,6 @@ impl Caller {
         let identity = self.control.authenticate(self.token.as_deref()).await?;
         identity.authorise(&self.account, Need::Read)
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    proto::metadata::bearer_token(value).map(str::to_owned)
 }
 
 fn event(message: TailAttemptsResponse) -> Result<Event, Problem> {

@@ -66,6 +66,12 @@ fn keys(world: &World) -> Vec<Case> {
         ),
     ];
     let mut cases = Vec::new();
+    // Each of them opens, but whoever stands in between may have seen one.
+    for request in with_header(world, &format!("Bearer {admin}")) {
+        let request = request.header("authorization", format!("Bearer {admin}"));
+        let what = "a call with a key twice".to_owned();
+        cases.push(case(what, request, 401, "KEY_INVALID", ""));
+    }
     for (what, value) in wrong {
         let [look, publish] = with_header(world, &value);
         cases.push(case(
