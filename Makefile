@@ -10,6 +10,14 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEBUG := $(CARGO_TARGET_DIR)/debug
 IMAGE ?= postrider:dev
 comma := ,
+# What `make fuzz` tries, and for how long.
+TARGET ?= urls
+MINUTES ?= 1
+# What libFuzzer needs to see which code an input reaches.
+COVERED := -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # What Node's tests bring along, wherever they are.
 NODE_LOCKS := $(shell find tests -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null)
 NODE_MODULES := $(NODE_LOCKS:package-lock.json=node_modules/.package-lock.json)
@@ -60,6 +68,13 @@ soak: release test-tools ## Half an hour of faults at random; SOAK="--minutes 5 
 	nats=$$(scripts/venv scripts/requirements-build.txt)/bin/nats-server; \
 	export POSTRIDER_NATS_SERVER=$$nats POSTRIDER_BIN=$(RELEASE)/postrider PATH="$$venv/bin:$$PATH"; \
 	set -x; cargo bench --package postrider-tests --bench soak -- $(SOAK)
+
+.PHONY: fuzz
+fuzz: ## Try what strangers may send, led by coverage; TARGET=names MINUTES=10 picks
+	@cd tests/fuzz && set -x; TARGET=$(TARGET) RUSTFLAGS="$(COVERED)" \
+		cargo run --release --target $(HOST) -- -max_total_time=$$(($(MINUTES) * 60)) \
+		-timeout=5 -rss_limit_mb=2048 -max_len=4096 \
+		-artifact_prefix=corpus/$(TARGET)/ corpus/$(TARGET)
 
 .PHONY: lint
 lint: ## Check formatting, lints and the proto files

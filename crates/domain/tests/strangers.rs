@@ -1,28 +1,18 @@
 //! What strangers write, taken apart: from a corpus of what they do write, bent
-//! at random. Nothing panics, and what is accepted keeps its promise.
+//! at random. Nothing panics, and what is accepted keeps its promise
+//! ([`properties`]). What `make fuzz` has found is tried as it is.
 //!
 //! `PROPTEST_CASES=1000000 cargo test -p postrider-domain --test strangers` looks
 //! for longer. What was found is kept in the corpus.
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+#[path = "strangers/properties.rs"]
+mod properties;
 
-use bytes::Bytes;
-use domain::custom_headers::CustomHeaders;
-use domain::egress::{Allowance, Policy};
-use domain::page::PageToken;
-use domain::retry::{Schedule, parse_duration, parse_retry_after};
-use domain::signature::Secret;
-use domain::vault::Vault;
-use domain::{
-    AccountId, EndpointUrl, EventId, EventType, JsonObject, PublisherId, Tags, Timestamp,
-    TraceContext, envelope, key,
-};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use url::Host;
 
 const URLS: &str = include_str!("corpus/urls.txt");
 const WORDS: &str = include_str!("corpus/words.txt");
@@ -56,6 +46,21 @@ fn bend_all(line: &str, other: &str, bends: &[Bend]) -> String {
     text.into_iter().collect()
 }
 
+/// What has reached some part of the code in the course of fuzzing, and what was
+/// found by it.
+#[test]
+fn what_fuzzing_came_upon() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
+    for (name, property) in properties::TARGETS {
+        let inputs = std::fs::read_dir(format!("{corpus}/{name}")).unwrap();
+        let inputs: Vec<_> = inputs.map(|entry| entry.unwrap().path()).collect();
+        assert!(!inputs.is_empty(), "{name} has no corpus");
+        for input in inputs {
+            property(&std::fs::read(input).unwrap());
+        }
+    }
+}
+
 fn cases() -> ProptestConfig {
     // `PROPTEST_CASES` wins.
     let given = std::env::var_os("PROPTEST_CASES").is_some();
@@ -70,102 +75,43 @@ fn cases() -> ProptestConfig {
 proptest! {
     #![proptest_config(cases())]
 
-    /// An accepted URL is https, names no user, and its host, if it is an
-    /// address, is public.
     #[test]
     fn urls(text in bent(URLS)) {
-        let policy = Policy::default();
-        if let Ok(url) = EndpointUrl::parse(&text, &policy) {
-            prop_assert_eq!(url.as_str(), &text);
-            prop_assert_eq!(url.url().scheme(), "https");
-            prop_assert!(url.url().username().is_empty() && url.url().password().is_none());
-            match url.host() {
-                Host::Ipv4(address) => prop_assert!(policy.permits(address.into())),
-                Host::Ipv6(address) => prop_assert!(policy.permits(address.into())),
-                Host::Domain(name) => {
-                    prop_assert!(name.contains('.') && !name.contains(':'));
-                    // A resolver must not take it for an address.
-                    prop_assert!(name.parse::<std::net::IpAddr>().is_err(), "{}", name);
-                }
-            }
-        }
+        properties::url(&text);
     }
 
-    /// An object that is accepted stands in the body as it came, and the body is
-    /// JSON.
     #[test]
     fn objects(text in bent(OBJECTS)) {
-        if let Ok(object) = JsonObject::parse(Bytes::from(text.clone())) {
-            prop_assert_eq!(object.as_bytes(), text.as_bytes());
-            let body = envelope::build(
-                EventId::new(),
-                &EventType::parse("message.report").unwrap(),
-                Timestamp::from_unix_millis(0),
-                true,
-                &object,
-            );
-            let parsed: Result<Box<serde_json::value::RawValue>, _> = serde_json::from_slice(&body);
-            prop_assert!(parsed.is_ok(), "{:?}", body);
-        }
+        properties::object(&text);
     }
 
-    /// What a server asks us to wait for has a bound.
     #[test]
     fn delays(text in bent(WORDS), now in any::<i64>()) {
-        let now = Timestamp::from_unix_millis(now);
-        if let Some(wait) = parse_retry_after(&text, now) {
-            prop_assert!(wait <= Duration::from_secs(86_400), "{:?}", wait);
-        }
-        let _ = parse_duration(&text);
-        if let Ok(schedule) = text.parse::<Schedule>() {
-            prop_assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule));
-        }
+        properties::delay(&text, now);
     }
 
-    /// A token that nobody made opens nothing, and no other list.
     #[test]
     fn tokens(text in bent(WORDS), context in "[a-z ]{0,20}") {
-        prop_assert!(PageToken::decode(&text, &context).is_err());
-        if let Some(id) = key::lookup_id(&text) {
-            prop_assert!(!id.is_empty() && id.len() <= 33, "{}", id);
-        }
+        properties::token(&text, &context);
     }
 
-    /// Words that are accepted keep to their letters.
     #[test]
     fn names(text in bent(WORDS)) {
-        if let Ok(account) = AccountId::parse(&text) {
-            let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-            prop_assert!(account.as_str().bytes().all(letters));
-        }
-        if let Ok(name) = EventType::parse(&text) {
-            prop_assert!(!name.as_str().contains(char::is_whitespace));
-        }
-        if let Ok(allowance) = text.parse::<Allowance>() {
-            prop_assert_eq!(allowance.to_string().parse::<Allowance>().ok(), Some(allowance));
-        }
-        if let Some(trace) = TraceContext::parse(&text, Some(&text)) {
-            prop_assert!(TraceContext::parse(&trace.traceparent(), None).is_some());
-        }
-        let _ = (PublisherId::parse(&text), text.parse::<EventId>(), Secret::parse(&text));
-        let _ = (Timestamp::parse_rfc3339(&text), Vault::parse(&text));
-        let _ = Tags::parse([(text.clone(), text)]);
+        properties::name(&text);
     }
 
-    /// Headers that are accepted cannot end a line.
     #[test]
     fn headers(name in bent(WORDS), value in bent(WORDS)) {
-        if let Ok(headers) = CustomHeaders::check(vec![(name, value)]) {
-            for (name, value) in headers.expose() {
-                prop_assert!(!name.bytes().chain(value.bytes()).any(|byte| byte < b' '));
-            }
-        }
+        properties::header(&name, &value);
     }
 
-    /// Bytes that nobody sealed open nothing.
+    #[test]
+    fn echoes(text in bent(OBJECTS), random in any::<[u8; 32]>(), at in any::<u16>()) {
+        properties::echo(&text, random, at.into());
+    }
+
     #[test]
     fn sealed(bytes in vec(any::<u8>(), 0..200)) {
-        let vault = Vault::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-        prop_assert!(vault.open(&bytes, b"owner").is_err());
+        properties::sealed(&bytes);
     }
 }

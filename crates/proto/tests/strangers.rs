@@ -1,11 +1,28 @@
 //! Messages that are none, or say too much: read without a panic, and what is
 //! accepted survives its way back.
 
+#![allow(clippy::unwrap_used)]
+
+#[path = "strangers/properties.rs"]
+mod properties;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
-use prost::Message as _;
-use proto::v1::{ListEventsRequest, PublishEventsRequest, UpdateEndpointRequest};
-use proto::{deliveries_from_list, deliveries_to_list, pipeline};
+
+/// What has reached some part of the code in the course of fuzzing, and what was
+/// found by it.
+#[test]
+fn what_fuzzing_came_upon() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
+    for (name, property) in properties::TARGETS {
+        let inputs = std::fs::read_dir(format!("{corpus}/{name}")).unwrap();
+        let inputs: Vec<_> = inputs.map(|entry| entry.unwrap().path()).collect();
+        assert!(!inputs.is_empty(), "{name} has no corpus");
+        for input in inputs {
+            property(&std::fs::read(input).unwrap());
+        }
+    }
+}
 
 fn cases() -> ProptestConfig {
     let given = std::env::var_os("PROPTEST_CASES").is_some();
@@ -35,32 +52,11 @@ proptest! {
 
     #[test]
     fn batches_of_strangers(bytes in message()) {
-        if let Ok(batch) = PublishEventsRequest::decode(bytes.as_slice()) {
-            prop_assert!(batch.encoded_len() <= 4 * bytes.len() + 16);
-        }
-        let _ = UpdateEndpointRequest::decode(bytes.as_slice());
-        let _ = ListEventsRequest::decode(bytes.as_slice());
+        properties::batch(&bytes);
     }
 
     #[test]
     fn lists_among_roles(bytes in message()) {
-        if let Ok(list) = pipeline::DeliveryList::decode(bytes.as_slice())
-            && let Ok(deliveries) = deliveries_from_list(list)
-        {
-            let again = deliveries_to_list(&deliveries);
-            let again = deliveries_from_list(again).map(|again| again.len());
-            prop_assert_eq!(again.ok(), Some(deliveries.len()));
-        }
-        if let Ok(list) = pipeline::RecordList::decode(bytes.as_slice()) {
-            for record in list.records {
-                let _ = domain::Record::try_from(record);
-            }
-        }
-        if let Ok(event) = pipeline::AcceptedEvent::decode(bytes.as_slice()) {
-            let _ = domain::AcceptedEvent::try_from(event);
-        }
-        if let Ok(key) = pipeline::DirectoryKey::decode(bytes.as_slice()) {
-            let _ = domain::key::KeyRecord::try_from(key);
-        }
+        properties::list(&bytes);
     }
 }
