@@ -3,6 +3,7 @@
 mod audit;
 mod erase;
 mod fleet;
+mod large;
 mod repair;
 mod retention;
 
@@ -202,8 +203,13 @@ impl Service {
             .await;
         let found = found.map_err(|error| database(&error))?;
         let place = |row: &EventRow| (row.accepted_at.unix_millis(), row.id);
-        let page = Page::assemble(found.rows, size, cursor.as_ref(), &context, place);
-        let page = page.ended_at(found.ended_at, cursor.as_ref(), &context);
+        let bodies = found.rows.iter().map(|row| row.body.len());
+        let fitting = large::fitting(bodies).min(size);
+        // Where the page itself ends, it goes on from there.
+        let is_cut = usize::try_from(fitting).is_ok_and(|fitting| fitting < found.rows.len());
+        let ended_at = found.ended_at.filter(|_| !is_cut);
+        let page = Page::assemble(found.rows, fitting, cursor.as_ref(), &context, place);
+        let page = page.ended_at(ended_at, cursor.as_ref(), &context);
         let events = page.items.into_iter().map(|row| self.show(&account, row));
         Ok(ListEventsResponse {
             events: events.collect(),

@@ -20,6 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_resend_brings_a_waiting_retry_forward,
         a_test_event_stays_a_test_when_it_is_sent_again,
         an_unreachable_endpoint_says_why,
+        a_page_of_large_events_ends_early_and_none_is_left_out,
     ]
 }
 
@@ -315,6 +316,71 @@ async fn an_unreachable_endpoint_says_why(deployment: Arc<Deployment>) -> Result
             .as_str()
             .is_some_and(|text| text.len() > 10),
         "{detail}"
+    );
+    Ok(())
+}
+
+async fn a_page_of_large_events_ends_early_and_none_is_left_out(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    let api = deployment.api();
+    let base = "/v1/accounts/large/events";
+    let object = json!({"text": "x".repeat(250_000)});
+    let mut published = Vec::new();
+    for _ in 0..24 {
+        let id = api.publish("large", "message.report", &object).await?;
+        published.insert(0, id);
+    }
+    let page = async |size: u32, token: &str| {
+        let path = format!("{base}?page_size={size}&page_token={token}");
+        api.get(&path).await
+    };
+    eventually("all of them are recorded", LIMIT, || async {
+        let mut known = 0;
+        let mut token = String::new();
+        loop {
+            let page = page(10, &token).await?;
+            known += page["events"].as_array().context("events")?.len();
+            page["next_page_token"]
+                .as_str()
+                .unwrap_or("")
+                .clone_into(&mut token);
+            if token.is_empty() {
+                break;
+            }
+        }
+        ensure!(known == published.len(), "{known}");
+        Ok(())
+    })
+    .await?;
+    let mut listed: Vec<String> = Vec::new();
+    let (mut token, mut last) = (String::new(), Value::Null);
+    loop {
+        let page = page(100, &token).await?;
+        let events = page["events"].as_array().context("events")?;
+        ensure!(events.len() <= 16, "{} in one page", events.len());
+        let ids = events.iter().filter_map(|event| event["id"].as_str());
+        listed.extend(ids.map(str::to_owned));
+        page["next_page_token"]
+            .as_str()
+            .unwrap_or("")
+            .clone_into(&mut token);
+        last = page;
+        if token.is_empty() {
+            break;
+        }
+    }
+    ensure!(listed == published, "{listed:?}");
+    // And back.
+    let token = last["prev_page_token"].as_str().context("a token")?;
+    let back = page(100, token).await?;
+    let before = back["events"].as_array().context("events")?;
+    let count = last["events"].as_array().context("events")?.len();
+    let end = published.len() - count;
+    let ids: Vec<&str> = before.iter().filter_map(|one| one["id"].as_str()).collect();
+    ensure!(
+        !ids.is_empty() && ids == published[end - ids.len()..end],
+        "{ids:?}"
     );
     Ok(())
 }
