@@ -36,6 +36,9 @@ createServer(async (request, response) => {
   for await (const chunk of request) chunks.push(chunk);
   const body = Buffer.concat(chunks);
   const genuine = verify(body, request.headers["x-webhook-signature"]);
+  const challenge = request.headers["webhook-challenge"];
+  // "Not verified yet" ends with it.
+  if (genuine && challenge) return response.end(challenge);
   if (genuine) count(JSON.parse(body));
   response.writeHead(genuine ? 204 : 401).end();
 }).listen(Number(PORT), "127.0.0.1");

@@ -48,10 +48,12 @@ class Receiver(BaseHTTPRequestHandler):
         expected = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
         given = self.headers.get("x-webhook-signature", "")
         genuine = hmac.compare_digest(expected.encode(), given.encode())
-        if genuine:
+        challenge = self.headers.get("webhook-challenge") if genuine else None
+        if genuine and not challenge:
             capture(json.loads(body))
-        self.send_response(204 if genuine else 401)
+        self.send_response(200 if challenge else 204 if genuine else 401)
         self.end_headers()
+        self.wfile.write((challenge or "").encode())  # "Not verified yet" ends with it
 
 
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Receiver).serve_forever()

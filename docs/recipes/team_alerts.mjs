@@ -43,6 +43,9 @@ createServer(async (request, response) => {
   const body = Buffer.concat(chunks);
   const answer = (status) => response.writeHead(status).end();
   if (!verify(body, request.headers["x-webhook-signature"])) return answer(401);
+  const challenge = request.headers["webhook-challenge"];
+  // "Not verified yet" ends with it.
+  if (challenge) return response.end(challenge);
   try {
     await alert(JSON.parse(body));
     answer(204);

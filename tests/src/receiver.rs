@@ -44,6 +44,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// The request header whose value is the body instead.
+    pub echo: Option<&'static str>,
     pub delay: Duration,
 }
 
@@ -56,7 +58,17 @@ impl Answer {
             status,
             headers: Vec::new(),
             body,
+            echo: None,
             delay: Duration::ZERO,
+        }
+    }
+
+    /// 200 with the value of a request header, at once.
+    #[must_use]
+    pub fn echo(header: &'static str) -> Self {
+        Self {
+            echo: Some(header),
+            ..Self::status(200)
         }
     }
 
@@ -206,6 +218,8 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
         .unwrap_or_default();
     let answer = next_answer(&memory, &path);
     let (_under_way, at_once) = UnderWay::begin(&memory, &path);
+    let echoed = answer.echo.and_then(|name| parts.headers.get(name));
+    let echoed = echoed.map(|value| Bytes::copy_from_slice(value.as_bytes()));
     let received = Received {
         at,
         at_once,
@@ -225,7 +239,7 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
         response = response.header(name, value);
     }
     response
-        .body(Body::from(answer.body))
+        .body(Body::from(echoed.unwrap_or(answer.body)))
         .expect("a test uses real headers")
 }
 

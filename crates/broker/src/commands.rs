@@ -4,11 +4,12 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
 use prost::Message;
-use proto::pipeline::{DisableEndpoint, NoteAudit, NoteKeyUses, RaiseEvent};
+use proto::pipeline::{DisableEndpoint, NoteAudit, NoteKeyUses, RaiseEvent, VerifyEndpoint};
 use uuid::Uuid;
 
 use crate::topology::{
     DISABLE_ENDPOINT_SUBJECT, NOTE_AUDIT_SUBJECT, NOTE_KEY_USES_SUBJECT, RAISE_EVENT_SUBJECT,
+    VERIFY_ENDPOINT_SUBJECT,
 };
 use crate::{Broker, Error};
 
@@ -20,6 +21,15 @@ impl Broker {
     /// When the server refuses it for good.
     pub async fn send_disable(&self, command: DisableEndpoint) -> Result<(), Error> {
         self.send(DISABLE_ENDPOINT_SUBJECT, &command).await
+    }
+
+    /// Tells control that an endpoint has echoed its challenge.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses it for good.
+    pub async fn send_verify(&self, command: VerifyEndpoint) -> Result<(), Error> {
+        self.send(VERIFY_ENDPOINT_SUBJECT, &command).await
     }
 
     /// Asks control to publish an operational event.

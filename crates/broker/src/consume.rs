@@ -98,6 +98,8 @@ impl Input {
 pub enum Command {
     /// An endpoint answered 410, or has failed for too long.
     DisableEndpoint(pipeline::DisableEndpoint),
+    /// An endpoint has echoed its challenge.
+    VerifyEndpoint(pipeline::VerifyEndpoint),
     /// An operational event is to be published.
     RaiseEvent(pipeline::RaiseEvent),
     /// Keys were used.

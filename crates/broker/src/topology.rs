@@ -90,6 +90,7 @@ pub(crate) fn member_subject(id: &str) -> String {
 }
 
 pub(crate) const DISABLE_ENDPOINT_SUBJECT: &str = "command.disable_endpoint";
+pub(crate) const VERIFY_ENDPOINT_SUBJECT: &str = "command.verify_endpoint";
 pub(crate) const RAISE_EVENT_SUBJECT: &str = "command.raise_event";
 pub(crate) const NOTE_KEY_USES_SUBJECT: &str = "command.note_key_uses";
 pub(crate) const NOTE_AUDIT_SUBJECT: &str = "command.note_audit";

@@ -95,6 +95,7 @@ fn webhooks() -> Router<Control> {
             get(editor::ask_regenerate).post(editor::regenerate),
         )
         .route("/{id}/delete", get(editor::ask_delete).post(editor::delete))
+        .route("/{id}/challenge", post(editor::challenge))
         .route("/{id}/enable", post(editor::enable))
         .route("/{id}/disable", post(editor::disable))
         .route("/{id}/test", get(test_event::show).post(test_event::send))

@@ -15,7 +15,7 @@ use proto::v1::{
     CreateEndpointRequest, DeleteEndpointRequest, DisableEndpointRequest, EnableEndpointRequest,
     Endpoint, EndpointHealth, EndpointSecret, GetEndpointRequest, GetEndpointSecretRequest,
     ListEndpointsRequest, ListEndpointsResponse, RegenerateEndpointSecretRequest, RetrySchedule,
-    SendTestEventRequest, SendTestEventResponse, UpdateEndpointRequest,
+    SendTestEventRequest, SendTestEventResponse, UpdateEndpointRequest, VerifyEndpointRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -89,6 +89,7 @@ impl From<EndpointView> for Endpoint {
             max_concurrency: view.policy.max_concurrency,
             headers: view.policy.headers,
             send_traceparent: view.policy.send_traceparent,
+            verification: view.verification.as_str().to_owned(),
         }
     }
 }
@@ -188,6 +189,15 @@ impl Service {
         let id = endpoint_id(&call.message.id)?;
         self.0
             .set_enabled(&call.identity, &call.account, id, true)
+            .await
+            .map(Into::into)
+    }
+
+    async fn verify(&self, request: Request<VerifyEndpointRequest>) -> Result<Endpoint, Problem> {
+        let call = self.open(request, |message| &message.account).await?;
+        let id = endpoint_id(&call.message.id)?;
+        self.0
+            .verify_endpoint(&call.identity, &call.account, id)
             .await
             .map(Into::into)
     }
@@ -296,6 +306,13 @@ impl EndpointService for Service {
         request: Request<DisableEndpointRequest>,
     ) -> Result<Response<Endpoint>, Status> {
         answer(self.disable(request).await)
+    }
+
+    async fn verify_endpoint(
+        &self,
+        request: Request<VerifyEndpointRequest>,
+    ) -> Result<Response<Endpoint>, Status> {
+        answer(self.verify(request).await)
     }
 
     async fn get_endpoint_secret(

@@ -39,6 +39,8 @@ pub struct Limits {
 #[derive(Clone)]
 pub struct Config {
     pub limits: Limits,
+    /// Whether a URL must echo a challenge before it gets events.
+    pub verify_endpoints: bool,
     /// Which URLs may be registered.
     pub egress: Policy,
     /// The operator's own admin key for all accounts.

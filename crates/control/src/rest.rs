@@ -74,6 +74,7 @@ fn table() -> OpenApiRouter<Control> {
         .routes(routes!(endpoints::secret))
         .routes(routes!(endpoints::regenerate_secret))
         .routes(routes!(endpoints::test))
+        .routes(routes!(endpoints::verify))
         .routes(routes!(endpoints::enable))
         .routes(routes!(endpoints::disable))
         .routes(routes!(endpoints::stats))
@@ -153,7 +154,7 @@ mod tests {
                 .is_some_and(|version| version.starts_with("3.1"))
         );
         let paths = json["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 29 + 3);
+        assert_eq!(paths.len(), 30 + 3);
         let mut ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {

@@ -62,6 +62,7 @@ impl RawSender {
             secrets: &self.secrets,
             body: &body,
             trace: Some(&TraceContext::root(rand::random())),
+            challenge: None,
         }
         .headers();
         let exchange = self

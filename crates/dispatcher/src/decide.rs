@@ -20,6 +20,9 @@ impl End {
         Self { state, reason }
     }
 
+    /// What it is if the endpoint has yet to show that it is its account's.
+    pub(crate) const UNVERIFIED: Self = Self::cancelled(EndedReason::EndpointUnverified);
+
     /// What it is if the event's body is gone.
     pub(crate) const BODY_EXPIRED: Self = Self {
         state: DeliveryState::Failed,
@@ -43,6 +46,9 @@ pub(crate) fn admit<'a>(
     // Planned before it was disabled: cancelled also if it is active again.
     if endpoint.disabled || delivery.endpoint_generation < endpoint.generation {
         return Err(End::cancelled(EndedReason::EndpointDisabled));
+    }
+    if endpoint.awaits_verification() && !delivery.event.event_type.is_challenge() {
+        return Err(End::UNVERIFIED);
     }
     Ok(endpoint)
 }
@@ -94,7 +100,7 @@ fn retry_after(answer: &Answer, now: Timestamp) -> Option<Duration> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bytes::Bytes;
-    use domain::{Failure, FailureClass};
+    use domain::{Cause, Failure, FailureClass, Verification};
 
     use super::*;
     use crate::samples;
@@ -170,6 +176,21 @@ mod tests {
             ..again
         };
         assert_eq!(admit(&delivery, Some(&off)), Err(disabled));
+    }
+
+    #[test]
+    fn an_unverified_endpoint_is_sent_a_challenge_only() {
+        let mut endpoint = samples::endpoint();
+        let mut delivery = samples::delivery(endpoint.id);
+        let mut challenge = samples::challenge(endpoint.id);
+        for cause in Cause::ALL {
+            (delivery.cause, challenge.cause) = (*cause, *cause);
+            endpoint.verification = Verification::Pending;
+            assert_eq!(admit(&delivery, Some(&endpoint)), Err(End::UNVERIFIED));
+            assert_eq!(admit(&challenge, Some(&endpoint)), Ok(&endpoint));
+            endpoint.verification = Verification::Verified;
+            assert_eq!(admit(&delivery, Some(&endpoint)), Ok(&endpoint));
+        }
     }
 
     #[test]

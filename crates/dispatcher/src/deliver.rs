@@ -73,6 +73,12 @@ impl Deliver {
         if self.is_erased(delivery) {
             return Ok(Step::end(delivery, End::ERASED));
         }
+        let event = &delivery.event;
+        if event.event_type.is_challenge()
+            && domain::challenge::is_expired(event.accepted_at, now())
+        {
+            return Ok(Step::end(delivery, End::UNVERIFIED));
+        }
         let secrets = self.keyring.secrets(endpoint)?;
         let Some(body) = self.body(delivery).await else {
             return Ok(Step::end(delivery, End::BODY_EXPIRED));
@@ -110,6 +116,10 @@ impl Deliver {
         let settlement = Settlement::of(&step.record).unwrap_or(Settlement {
             next_attempt_at: None,
         });
+        if let Some(command) = step.verified {
+            // Before it is recorded: what is recorded is not done again.
+            Box::pin(self.broker.send_verify(*command)).await?;
+        }
         self.metrics.record(&step.record, now());
         let record = Arc::new(step.record);
         let trace = step.spans.as_ref().map(|spans| spans.post.clone());

@@ -136,7 +136,7 @@ impl Lane {
     pub(crate) fn is_closed(&self) -> bool {
         self.endpoint
             .as_ref()
-            .is_none_or(|endpoint| endpoint.disabled)
+            .is_none_or(|endpoint| endpoint.disabled || endpoint.awaits_verification())
     }
 
     /// Takes an attempt: into memory, or behind what is parked.

@@ -2,6 +2,7 @@
 //! owner added. Nothing else goes out: the HTTP client adds none.
 
 use bytes::Bytes;
+use domain::challenge::{self, Challenge};
 use domain::custom_headers::REDACTED;
 use domain::signature::{body_signature, standard_signature};
 use domain::{EventId, Timestamp, TraceContext};
@@ -22,6 +23,8 @@ pub(crate) struct Head<'a> {
     pub(crate) body: &'a Bytes,
     /// `None`: the endpoint does not want it.
     pub(crate) trace: Option<&'a TraceContext>,
+    /// What the endpoint is to echo, if that is asked.
+    pub(crate) challenge: Option<&'a Challenge>,
 }
 
 impl Head<'_> {
@@ -55,6 +58,11 @@ impl Head<'_> {
             (
                 HeaderName::from_static("traceparent"),
                 self.trace.map(TraceContext::traceparent),
+            ),
+            (
+                HeaderName::from_static(challenge::HEADER),
+                self.challenge
+                    .map(|challenge| challenge.as_str().to_owned()),
             ),
         ];
         let valid = |(name, value): (HeaderName, Option<String>)| {
@@ -128,6 +136,7 @@ mod tests {
             secrets: &secrets,
             body: &body,
             trace: Some(&trace),
+            challenge: Some(&Challenge::from_random([0xcd; 32])),
         }
         .headers();
         let id = event_id.to_string();
@@ -152,6 +161,7 @@ mod tests {
                 ),
             ),
             ("traceparent", trace.traceparent()),
+            ("webhook-challenge", "cd".repeat(32)),
         ];
         assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value)));
     }
@@ -172,6 +182,7 @@ mod tests {
             secrets: &secrets,
             body: &Bytes::new(),
             trace: None,
+            challenge: None,
         };
         let headers = head.headers();
         assert_eq!(headers["x-api-key"], "hush");

@@ -11,7 +11,7 @@ use domain::signature::Secret;
 use domain::vault::{MasterKey, RANDOM_BYTES, SealedSecret, Vault};
 use domain::{
     AccountId, Cause, Content, Delivery, DeliveryEvent, DeliveryId, DeliveryPolicy, Endpoint,
-    EndpointId, EventId, EventType, Timestamp, TraceContext,
+    EndpointId, EventId, EventType, Timestamp, TraceContext, Verification,
 };
 
 use crate::item::{Item, Source};
@@ -65,6 +65,7 @@ pub(crate) fn endpoint() -> Endpoint {
         disabled: false,
         disabled_reason: String::new(),
         generation: 0,
+        verification: Verification::NotRequired,
         rate_limit: None,
         policy: DeliveryPolicy::default(),
         created_at: Timestamp::from_unix_millis(1),
@@ -80,6 +81,15 @@ pub(crate) fn item(endpoint_id: EndpointId) -> Item {
         epoch: 1,
         arrived_at: Instant::now(),
     }
+}
+
+/// A challenge, for the endpoint to echo.
+pub(crate) fn challenge(endpoint_id: EndpointId) -> Delivery {
+    let mut challenge = delivery(endpoint_id);
+    challenge.cause = Cause::Test;
+    let event = Arc::make_mut(&mut challenge.event);
+    event.event_type = EventType::parse("endpoint.verification").unwrap();
+    challenge
 }
 
 pub(crate) fn delivery(endpoint_id: EndpointId) -> Delivery {

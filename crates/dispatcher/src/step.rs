@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use domain::{Delivery, Endpoint, Outcome, Record};
-use proto::pipeline::DisableEndpoint;
+use proto::pipeline::{DisableEndpoint, VerifyEndpoint};
 
 use crate::attempt::Made;
 use crate::decide::End;
@@ -21,6 +21,8 @@ pub(crate) struct Step {
     pub(crate) spans: Option<Box<Spans>>,
     /// Set if the endpoint is to be disabled.
     pub(crate) gone: Option<DisableEndpoint>,
+    /// Set if the endpoint has echoed a challenge.
+    pub(crate) verified: Option<Box<VerifyEndpoint>>,
 }
 
 impl Step {
@@ -35,6 +37,7 @@ impl Step {
             record: record(delivery, outcome),
             spans: None,
             gone: None,
+            verified: None,
         }
     }
 
@@ -60,7 +63,15 @@ impl Step {
             reason: GONE.to_owned(),
             operational: delivery.event.event_type.is_reserved(),
         });
+        let verified = made.challenge_is_echoed.then(|| {
+            Box::new(VerifyEndpoint {
+                endpoint_id: Bytes::copy_from_slice(endpoint.id.as_bytes()),
+                account: endpoint.account.to_string(),
+                url: endpoint.url.clone(),
+            })
+        });
         Self {
+            verified,
             spans: Some(spans),
             record: record(delivery, Outcome::Attempt(Box::new(made.attempt))),
             gone,
@@ -124,6 +135,7 @@ mod tests {
         Made {
             attempt,
             endpoint_is_gone,
+            challenge_is_echoed: false,
         }
     }
 

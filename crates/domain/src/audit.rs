@@ -41,6 +41,10 @@ words! {
         SecretShown "endpoint.secret_shown",
         /// A signing secret was replaced.
         SecretRegenerated "endpoint.secret_regenerated",
+        /// A challenge was sent, for the endpoint to echo.
+        EndpointChallenged "endpoint.challenged",
+        /// An endpoint has echoed a challenge.
+        EndpointVerified "endpoint.verified",
         /// A test event was sent.
         EndpointTested "endpoint.tested",
         /// An event was sent again.

@@ -86,6 +86,8 @@ words! {
         Disabled "disabled",
         /// The endpoint is younger than the event.
         CreatedLater "created_later",
+        /// The endpoint has not shown yet that it is its account's.
+        Unverified "unverified",
     }
 
     /// Why a delivery ended without a last POST.
@@ -94,6 +96,8 @@ words! {
         EndpointDisabled "endpoint_disabled",
         /// Deleted by its owner.
         EndpointDeleted "endpoint_deleted",
+        /// Its URL has not shown yet that it is its account's.
+        EndpointUnverified "endpoint_unverified",
         /// The event's body is no longer kept.
         BodyExpired "body_expired",
         /// Somebody had the event erased.

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::delivery::words;
 use crate::problem::FieldViolation;
 use crate::vault::SealedSecret;
 use crate::{AccountId, DeliveryPolicy, EndpointId, EventType, Timestamp};
@@ -17,6 +18,19 @@ const SHOWN_CHARS: usize = 80;
 
 /// An endpoint subscribes to at most this many event types.
 const MAX_EVENT_TYPES: usize = 256;
+
+words! {
+    /// Whether an endpoint has shown that it is its account's, by echoing a
+    /// challenge.
+    Verification {
+        /// Nobody asked it to: deployments ask only if they are told to.
+        NotRequired "not_required",
+        /// It has not echoed one yet, and gets no events.
+        Pending "pending",
+        /// Its URL has echoed one.
+        Verified "verified",
+    }
+}
 
 /// What the roles that send need to know of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +48,7 @@ pub struct Endpoint {
     /// How often it has been disabled. What was planned under a lower
     /// generation is cancelled, also when the endpoint is active again.
     pub generation: u64,
+    pub verification: Verification,
     /// Deliveries per second; `None` is no limit.
     pub rate_limit: Option<u32>,
     pub policy: DeliveryPolicy,
@@ -47,6 +62,12 @@ impl Endpoint {
     #[must_use]
     pub fn subscribes(&self, event_type: &EventType) -> bool {
         self.event_types.contains(event_type)
+    }
+
+    /// Whether it gets nothing but a challenge.
+    #[must_use]
+    pub fn awaits_verification(&self) -> bool {
+        self.verification == Verification::Pending
     }
 }
 

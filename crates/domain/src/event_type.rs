@@ -61,6 +61,12 @@ impl EventType {
         ))
     }
 
+    /// Whether it is a challenge to the endpoint that it goes to.
+    #[must_use]
+    pub fn is_challenge(&self) -> bool {
+        self.0.as_ref() == crate::operational::ENDPOINT_VERIFICATION
+    }
+
     /// Whether it is kept for Postrider's own events: `endpoint.*` and
     /// `delivery.*`.
     #[must_use]

@@ -5,7 +5,7 @@
 //! - words: [`account`], [`event_type`], [`id`], [`timestamp`], [`trace`]
 //! - an event: [`event`], [`json`], [`envelope`], [`catalogue`], [`operational`]
 //! - an endpoint: [`endpoint`], [`delivery_policy`], [`custom_headers`],
-//!   [`egress`], [`signature`], [`vault`]
+//!   [`egress`], [`challenge`], [`signature`], [`vault`]
 //! - a delivery: [`delivery`], [`not_sent`], [`attempt`], [`retry`]
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
 //! - once more: [`replay`]; never again: [`erasure`]
@@ -17,6 +17,7 @@ pub mod attempt;
 pub mod audit;
 pub mod breaker;
 pub mod catalogue;
+pub mod challenge;
 pub mod custom_headers;
 pub mod delivery;
 pub mod delivery_policy;
@@ -52,7 +53,7 @@ pub use delivery::{
 };
 pub use delivery_policy::DeliveryPolicy;
 pub use egress::EndpointUrl;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Verification};
 pub use erasure::{ErasureMark, ErasureScope, ErasureState};
 pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};
 pub use event_type::EventType;

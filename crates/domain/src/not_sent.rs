@@ -14,7 +14,7 @@ const ENTRY_BYTES: usize = 17;
 
 /// A list of endpoints with reasons. Its bytes are the entries one after the
 /// other: a byte for the reason (1 not subscribed, 2 disabled, 3 created
-/// later), then the 16 bytes of the endpoint's UUID.
+/// later, 4 unverified), then the 16 bytes of the endpoint's UUID.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct NotSent(Bytes);
 
@@ -76,6 +76,7 @@ const fn code(reason: NotSentReason) -> u8 {
         NotSentReason::NotSubscribed => 1,
         NotSentReason::Disabled => 2,
         NotSentReason::CreatedLater => 3,
+        NotSentReason::Unverified => 4,
     }
 }
 

@@ -1,5 +1,6 @@
-//! Events about a customer's endpoints that Postrider itself publishes. None
-//! goes to the endpoint it is about, and deliveries of them raise none.
+//! Events about a customer's endpoints that Postrider itself publishes. But for
+//! the challenge, none goes to the endpoint it is about, and deliveries of them
+//! raise none.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -7,6 +8,10 @@ use uuid::Uuid;
 
 use crate::id::NAMESPACE;
 use crate::{EndpointId, Timestamp};
+
+/// A challenge that the endpoint it goes to must echo. It is in no catalogue, so
+/// nobody can subscribe to it, publish it, or send it as a test.
+pub const ENDPOINT_VERIFICATION: &str = "endpoint.verification";
 
 /// An endpoint was disabled, not by its owner.
 pub const ENDPOINT_DISABLED: &str = "endpoint.disabled";

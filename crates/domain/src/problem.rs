@@ -54,6 +54,7 @@ reasons! {
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 "The method is not allowed here";
     IdempotencyConflict "IDEMPOTENCY_CONFLICT" 409 "The id was used with another payload";
     EndpointDisabled "ENDPOINT_DISABLED" 409 "The endpoint is disabled";
+    EndpointUnverified "ENDPOINT_UNVERIFIED" 409 "The endpoint is not verified yet";
     EventTypeExists "EVENT_TYPE_EXISTS" 409 "The event type exists";
     BodyExpired "BODY_EXPIRED" 409 "The event's body is no longer kept";
     QuotaExceeded "QUOTA_EXCEEDED" 409 "The account's quota is used up";

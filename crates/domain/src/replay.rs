@@ -70,6 +70,7 @@ mod tests {
             disabled: false,
             disabled_reason: String::new(),
             generation: 0,
+            verification: crate::Verification::NotRequired,
             rate_limit,
             policy: DeliveryPolicy {
                 max_concurrency,

@@ -65,13 +65,20 @@ fn decide(event: &AcceptedEvent, endpoint: &Endpoint) -> Decision {
         return Decision::NotSent(NotSentReason::Disabled);
     }
     if event.target.is_some() {
-        return Decision::Send(Cause::Test);
+        return match endpoint.awaits_verification() && !event.event_type.is_challenge() {
+            true => Decision::NotSent(NotSentReason::Unverified),
+            false => Decision::Send(Cause::Test),
+        };
     }
     if endpoint.created_at > event.accepted_at.plus(CLOCK_SKEW) {
         return Decision::NotSent(NotSentReason::CreatedLater);
     }
     if !endpoint.subscribes(&event.event_type) {
         return Decision::NotSent(NotSentReason::NotSubscribed);
+    }
+    // Last: what it would get if it were verified.
+    if endpoint.awaits_verification() {
+        return Decision::NotSent(NotSentReason::Unverified);
     }
     Decision::Send(Cause::Event)
 }
@@ -80,7 +87,7 @@ fn decide(event: &AcceptedEvent, endpoint: &Endpoint) -> Decision {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bytes::Bytes;
-    use domain::{AccountId, DeliveryPolicy, EventId, EventType, Tags, TraceContext};
+    use domain::{AccountId, DeliveryPolicy, EventId, EventType, Tags, TraceContext, Verification};
 
     use super::*;
 
@@ -109,6 +116,7 @@ mod tests {
             disabled,
             disabled_reason: String::new(),
             generation: 3,
+            verification: Verification::NotRequired,
             rate_limit: None,
             policy: DeliveryPolicy::default(),
             created_at: Timestamp::from_unix_millis(created_at),
@@ -167,6 +175,44 @@ mod tests {
         );
         let not_sent: Vec<_> = made.not_sent.iter().collect();
         assert_eq!(not_sent, [(disabled.id, NotSentReason::Disabled)]);
+    }
+
+    #[test]
+    fn an_unverified_endpoint_gets_nothing_but_a_challenge() {
+        let pending = |event_type| {
+            let endpoint = endpoint(event_type, false, 0);
+            let verification = Verification::Pending;
+            Arc::new(Endpoint {
+                verification,
+                ..Arc::unwrap_or_clone(endpoint)
+            })
+        };
+        let now = Timestamp::from_unix_millis(100_001);
+        let (one, other) = (pending("message.report"), pending("message.incoming"));
+        let endpoints = [Arc::clone(&one), Arc::clone(&other)];
+        let made = plan(&event(None), &endpoints, now);
+        assert!(made.deliveries.is_empty());
+        let mut expected = [
+            (one.id, NotSentReason::Unverified),
+            (other.id, NotSentReason::NotSubscribed),
+        ];
+        expected.sort_by_key(|(id, _)| *id);
+        let not_sent: Vec<_> = made.not_sent.iter().collect();
+        assert_eq!(not_sent, expected);
+
+        let test = event(Some(one.id));
+        let made = plan(&test, &endpoints, now);
+        assert!(made.deliveries.is_empty());
+        let not_sent: Vec<_> = made.not_sent.iter().collect();
+        assert_eq!(not_sent, [(one.id, NotSentReason::Unverified)]);
+
+        let challenge = AcceptedEvent {
+            event_type: EventType::parse("endpoint.verification").unwrap(),
+            ..test
+        };
+        let made = plan(&challenge, &endpoints, now);
+        assert_eq!(made.deliveries.len(), 1);
+        assert_eq!(made.deliveries[0].endpoint_id, one.id);
     }
 
     #[test]

@@ -103,12 +103,8 @@ impl Worker {
             }
         };
         count("delivery", plan.deliveries.len());
-        for reason in [
-            NotSentReason::NotSubscribed,
-            NotSentReason::Disabled,
-            NotSentReason::CreatedLater,
-        ] {
-            let endpoints = plan.not_sent.iter().filter(|(_, why)| *why == reason);
+        for reason in NotSentReason::ALL {
+            let endpoints = plan.not_sent.iter().filter(|(_, why)| why == reason);
             count(reason.as_str(), endpoints.count());
         }
     }

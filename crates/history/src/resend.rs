@@ -32,6 +32,10 @@ impl Shared {
             let detail = "the endpoint is disabled; enable it and send the event again";
             return Err(Problem::new(Reason::EndpointDisabled, detail));
         }
+        if endpoint.awaits_verification() {
+            let detail = "the endpoint is not verified yet; have it echo its challenge first";
+            return Err(Problem::new(Reason::EndpointUnverified, detail));
+        }
         if !self.deps.broker.is_connected() {
             return Err(broker_down());
         }

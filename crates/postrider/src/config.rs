@@ -136,6 +136,7 @@ pub(crate) struct Config {
     pub(crate) egress: Policy,
     pub(crate) way: Way,
     pub(crate) limits: control::Limits,
+    pub(crate) verify_endpoints: bool,
     pub(crate) partitions: NonZeroU16,
     pub(crate) shutdown_grace: Duration,
     pub(crate) data_dir: PathBuf,
@@ -215,6 +216,7 @@ impl Config {
             egress: egress::policy(values, dev)?,
             way: egress::way(values)?,
             limits: value::limits(values)?,
+            verify_endpoints: value::boolean(values, Setting::VerifyEndpoints)?,
             partitions: value::partitions(values)?,
             shutdown_grace: value::duration(
                 values,

@@ -27,9 +27,10 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyNotFound => Code::NotFound,
         Reason::RouteNotFound | Reason::MethodNotAllowed => Code::Unimplemented,
         Reason::IdempotencyConflict | Reason::EventTypeExists => Code::AlreadyExists,
-        Reason::EndpointDisabled | Reason::BodyExpired | Reason::QuotaExceeded => {
-            Code::FailedPrecondition
-        }
+        Reason::EndpointDisabled
+        | Reason::EndpointUnverified
+        | Reason::BodyExpired
+        | Reason::QuotaExceeded => Code::FailedPrecondition,
         Reason::Conflict => Code::Aborted,
         Reason::RateLimited => Code::ResourceExhausted,
         Reason::Internal => Code::Internal,

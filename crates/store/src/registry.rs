@@ -4,6 +4,7 @@
 
 mod audit;
 mod catalogue;
+mod challenges;
 mod endpoints;
 mod keys;
 mod master_keys;

@@ -71,7 +71,7 @@ metrics! {
         ["result": "as above"],
         "From the call to the answer, for each event.";
     FANOUT_ENDPOINTS "postrider.fanout.endpoints" Kind::Counter, "{endpoint}", "fanout",
-        ["decision": "`delivery`, `not_subscribed`, `disabled`, `created_later`"],
+        ["decision": "`delivery`, `not_subscribed`, `disabled`, `created_later`, `unverified`"],
         "Endpoints that were considered for events, by what was decided.";
     FANOUT_LAG "postrider.fanout.lag" Kind::Histogram(LATENCY), "s", "fanout", [],
         "From an event's acceptance until its deliveries are stored.";

@@ -27,7 +27,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
 }
 
 /// Every address of an account's pages; `{id}` and `{attempt}` are filled in.
-const ROUTES: [(&str, &str); 27] = [
+const ROUTES: [(&str, &str); 28] = [
     ("GET", "/webhooks"),
     ("GET", "/webhooks/new"),
     ("POST", "/webhooks/new"),
@@ -37,6 +37,7 @@ const ROUTES: [(&str, &str); 27] = [
     ("POST", "/webhooks/{id}/regenerate-secret"),
     ("GET", "/webhooks/{id}/delete"),
     ("POST", "/webhooks/{id}/delete"),
+    ("POST", "/webhooks/{id}/challenge"),
     ("POST", "/webhooks/{id}/enable"),
     ("POST", "/webhooks/{id}/disable"),
     ("GET", "/webhooks/{id}/test"),

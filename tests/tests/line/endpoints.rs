@@ -41,6 +41,12 @@ async fn an_endpoint_is_created_read_changed_and_listed(deployment: Arc<Deployme
         created["status"] == "active" && created["disabled_reason"].is_null(),
         "{created}"
     );
+    // Nobody is asked unless the operator wants it.
+    ensure!(created["verification"] == "not_required", "{created}");
+    let unasked = api
+        .post(200, &format!("{path}/verify"), &Value::Null)
+        .await?;
+    ensure!(unasked == created, "{unasked}");
     let health = json!({"state": "unknown", "message": "No deliveries yet", "failing_since": null});
     ensure!(created["health"] == health, "{created}");
     ensure!(

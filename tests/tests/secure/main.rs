@@ -8,6 +8,7 @@ mod proxies;
 mod rotation;
 mod slow;
 mod tls;
+mod verification;
 
 use std::process::ExitCode;
 
@@ -24,11 +25,12 @@ fn main() -> ExitCode {
     for mode in [Mode::Standalone, Mode::Processes] {
         trials.extend(in_mode(&runtime, mode, planted::scenarios()));
         trials.extend(in_mode(&runtime, mode, rotation::scenarios()));
+        trials.extend(in_mode(&runtime, mode, verification::scenarios()));
     }
     trials.extend(in_mode(&runtime, Mode::Standalone, described::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Standalone, limits::scenarios()));
-    trials.extend(in_mode(&runtime, Mode::Processes, tls::scenarios()));
-    libtest_mimic::run(&arguments, trials).exit_code()
     trials.extend(in_mode(&runtime, Mode::Standalone, proxies::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Standalone, slow::scenarios()));
+    trials.extend(in_mode(&runtime, Mode::Processes, tls::scenarios()));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

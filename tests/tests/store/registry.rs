@@ -7,7 +7,7 @@ use domain::custom_headers::SealedHeaders;
 use domain::delivery_policy::DeliveryPolicyChange;
 use domain::key::{KeyRecord, Scope};
 use domain::vault::SealedSecret;
-use domain::{AccountId, DeliveryPolicy, EndpointId, EventType, Timestamp};
+use domain::{AccountId, DeliveryPolicy, EndpointId, EventType, Timestamp, Verification};
 use harness::suite::Scenario;
 use store::{EndpointUpdate, KeyRow, Mark, NewEndpoint, Pool, Registry};
 use uuid::Uuid;
@@ -42,6 +42,7 @@ async fn endpoint(registry: &Registry) -> Result<(AccountId, EndpointId)> {
         url: "https://example.com".to_owned(),
         description: "d".to_owned(),
         event_types: vec![EventType::parse("a.b")?, EventType::parse("c")?],
+        verification: Verification::NotRequired,
         rate_limit: Some(10_000),
         policy: DeliveryPolicy::default(),
         secret: secret("first"),

@@ -19,6 +19,7 @@ use tracing::{debug, error, warn};
 use super::Command;
 use crate::topology::{
     DISABLE_ENDPOINT_SUBJECT, NOTE_AUDIT_SUBJECT, NOTE_KEY_USES_SUBJECT, RAISE_EVENT_SUBJECT,
+    VERIFY_ENDPOINT_SUBJECT,
 };
 
 /// Tells the server that held messages are still in work.
@@ -203,6 +204,9 @@ impl Message {
         match self.subject.as_str() {
             DISABLE_ENDPOINT_SUBJECT => {
                 pipeline::DisableEndpoint::decode(payload).map(Command::DisableEndpoint)
+            }
+            VERIFY_ENDPOINT_SUBJECT => {
+                pipeline::VerifyEndpoint::decode(payload).map(Command::VerifyEndpoint)
             }
             RAISE_EVENT_SUBJECT => pipeline::RaiseEvent::decode(payload).map(Command::RaiseEvent),
             NOTE_KEY_USES_SUBJECT => {

@@ -3,6 +3,7 @@
 mod disable;
 mod notes;
 mod raise;
+mod verify;
 
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ impl Control {
     async fn obey(&self, message: Message) {
         let obeyed = match message.command() {
             Ok(Command::DisableEndpoint(command)) => self.disable_as_told(command).await,
+            Ok(Command::VerifyEndpoint(command)) => self.verify_as_told(command).await,
             Ok(Command::RaiseEvent(command)) => self.raise(command).await,
             Ok(Command::NoteKeyUses(command)) => self.note_key_uses(command).await,
             Ok(Command::NoteAudit(command)) => self.note_audit(command).await,

@@ -4,6 +4,7 @@ mod check;
 mod policy;
 mod secrets;
 mod test_event;
+mod verification;
 mod view;
 
 use domain::audit::Action;
@@ -73,6 +74,7 @@ impl Control {
             policy: new.policy,
         };
         self.check_room(account).await?;
+        self.check_challenges(account).await?;
         let id = EndpointId::new();
         let checked = self.check_change(account, id, change).await?;
         let mark = Mark::Endpoint(account.clone(), id);
@@ -82,9 +84,10 @@ impl Control {
         let row = store::NewEndpoint {
             id,
             account: account.clone(),
-            url: checked.url.unwrap_or_default(),
+            url: checked.url.map(|(url, _)| url).unwrap_or_default(),
             description: checked.description.unwrap_or_default(),
             event_types: checked.event_types.unwrap_or_default(),
+            verification: self.verification_of_new_url(),
             rate_limit: checked.rate_limit.flatten(),
             policy,
             secret: self.new_secret(id),
@@ -95,6 +98,9 @@ impl Control {
         let row = registry.create_endpoint(&row).await;
         let row = row.map_err(|error| database(&error))?;
         self.announce(&mark).await?;
+        if row.endpoint.awaits_verification() {
+            self.challenge_if_possible(identity, &row).await;
+        }
         // Nothing can have been sent to it yet.
         self.show(identity, row, Health::none_yet())
     }
@@ -168,10 +174,17 @@ impl Control {
         change: EndpointChange,
     ) -> Result<EndpointView, Problem> {
         identity.authorise(account, Need::Admin)?;
-        self.find(account, id).await?;
+        let old = self.find(account, id).await?.endpoint;
         let done = (Action::EndpointUpdated, change.fields().join(" "));
+        if change.url.as_ref().is_some_and(|url| *url != old.url) {
+            self.check_challenges(account).await?;
+        }
         let update = self.check_change(account, id, change).await?;
-        self.apply(identity, account, id, update, done).await
+        let row = self.apply(identity, account, id, update, done).await?;
+        if row.endpoint.awaits_verification() && row.endpoint.url != old.url {
+            self.challenge_if_possible(identity, &row).await;
+        }
+        self.view(identity, row).await
     }
 
     pub(crate) async fn set_enabled(
@@ -197,7 +210,8 @@ impl Control {
             false => Action::EndpointDisabled,
         };
         let done = (action, String::new());
-        self.apply(identity, account, id, update, done).await
+        let row = self.apply(identity, account, id, update, done).await?;
+        self.view(identity, row).await
     }
 
     pub(crate) async fn delete_endpoint(
@@ -226,7 +240,7 @@ impl Control {
         id: EndpointId,
         update: EndpointUpdate,
         (action, detail): (Action, String),
-    ) -> Result<EndpointView, Problem> {
+    ) -> Result<EndpointRow, Problem> {
         let mark = Mark::Endpoint(account.clone(), id);
         self.check_broker(&mark).await?;
         let row = self
@@ -237,7 +251,7 @@ impl Control {
             .map_err(|error| database(&error))?
             .ok_or_else(not_found)?;
         self.announce(&mark).await?;
-        self.view(identity, row).await
+        Ok(row)
     }
 
     async fn find(&self, account: &AccountId, id: EndpointId) -> Result<EndpointRow, Problem> {

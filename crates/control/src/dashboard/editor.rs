@@ -46,6 +46,7 @@ struct EditorPage {
     /// Empty: none is known of.
     next_retry: String,
     saved: bool,
+    challenged: bool,
     dialog: Option<Dialog>,
 }
 
@@ -59,9 +60,9 @@ pub(super) async fn show(
     scope: Scope,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let saved = query.as_deref() == Some("saved");
     Editor {
-        saved,
+        saved: query.as_deref() == Some("saved"),
+        challenged: query.as_deref() == Some("challenged"),
         ..Editor::default()
     }
     .show(&control, &scope)
@@ -75,6 +76,8 @@ pub(super) struct Editor {
     /// What was typed, if it could not be saved.
     pub(super) form: Option<EndpointForm>,
     pub(super) saved: bool,
+    /// A challenge was sent just now.
+    pub(super) challenged: bool,
     pub(super) dialog: Option<Dialog>,
 }
 
@@ -107,6 +110,7 @@ impl Editor {
             form,
             secret,
             saved: self.saved,
+            challenged: self.challenged,
             dialog: self.dialog,
         };
         Ok(render(self.status, &page))
@@ -223,6 +227,14 @@ pub(super) async fn delete(State(control): State<Control>, scope: Scope) -> Answ
         .delete_endpoint(&scope.identity, &scope.account, id)
         .await?;
     Ok(Redirect::to(&endpoints::base(&scope)).into_response())
+}
+
+pub(super) async fn challenge(State(control): State<Control>, scope: Scope) -> Answer {
+    let id = endpoint_id(&scope)?;
+    control
+        .verify_endpoint(&scope.identity, &scope.account, id)
+        .await?;
+    Ok(Redirect::to(&format!("{}?challenged", base(&scope))).into_response())
 }
 
 pub(super) async fn enable(State(control): State<Control>, scope: Scope) -> Answer {

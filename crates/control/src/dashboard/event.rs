@@ -160,6 +160,7 @@ fn reason(word: &str) -> &'static str {
         "throttled" => "It waits for the endpoint's limits.",
         "paused" => "The endpoint keeps failing, so it is paused and tried now and then.",
         "endpoint_disabled" => "The endpoint was disabled.",
+        "endpoint_unverified" => "The endpoint was not verified when its turn came.",
         "endpoint_deleted" => "The endpoint was deleted.",
         "body_expired" => "The body is no longer kept.",
         "erased" => "It was erased.",
@@ -172,6 +173,7 @@ fn not_sent(word: &str) -> &'static str {
         "not_subscribed" => "It is not subscribed to this event type.",
         "disabled" => "It was disabled when the event came.",
         "created_later" => "It was created after the event came.",
+        "unverified" => "It was not verified yet when the event came.",
         _ => "The event was not meant for it.",
     }
 }

@@ -220,6 +220,22 @@ pub(super) async fn test(
     Ok((StatusCode::ACCEPTED, Json(sent)))
 }
 
+/// Sends a challenge again
+///
+/// To an endpoint that is not verified yet, at most every 10 seconds; others are
+/// left as they are. It is verified when it answers with the value of the
+/// header `webhook-challenge` as the whole body.
+#[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/verify", tag = "endpoints",
+    operation_id = "verifyEndpoint", security(("key" = ["admin"])),
+    responses((status = 200, description = "As it is now.", body = Endpoint)))]
+pub(super) async fn verify(State(control): State<Control>, scope: Scope) -> Answer<Json<Endpoint>> {
+    let id = endpoint_id(&scope.id)?;
+    let view = control
+        .verify_endpoint(&scope.identity, &scope.account, id)
+        .await?;
+    Ok(Json(view.into()))
+}
+
 /// Enables an endpoint
 ///
 /// It gets what is published from now on.

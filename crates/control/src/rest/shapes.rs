@@ -36,6 +36,9 @@ pub(super) struct Endpoint {
     status: &'static str,
     /// Null while active.
     disabled_reason: Option<String>,
+    /// `not_required`, `pending` (it must echo a challenge before it gets
+    /// events) or `verified`.
+    verification: &'static str,
     health: Health,
     created_at: String,
     updated_at: String,
@@ -66,6 +69,7 @@ impl From<EndpointView> for Endpoint {
             send_traceparent: view.policy.send_traceparent,
             status: if view.disabled { "disabled" } else { "active" },
             disabled_reason: view.disabled.then_some(view.disabled_reason),
+            verification: view.verification.as_str(),
             health: Health {
                 state: view.health.state,
                 message: view.health.message,
@@ -222,7 +226,7 @@ pub(super) struct Delivery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NotSent {
     endpoint_id: String,
-    /// `not_subscribed`, `disabled` or `created_later`.
+    /// `not_subscribed`, `disabled`, `created_later` or `unverified`.
     reason: String,
 }
 

@@ -85,6 +85,10 @@ impl Shared {
             let detail = "the endpoint is disabled; enable it and start the replay then";
             return Err(Problem::new(Reason::EndpointDisabled, detail));
         }
+        if endpoint.awaits_verification() && !new.dry_run {
+            let detail = "the endpoint is not verified yet; have it echo its challenge first";
+            return Err(Problem::new(Reason::EndpointUnverified, detail));
+        }
         if !new.dry_run && !self.deps.broker.is_connected() {
             return Err(broker_down());
         }

@@ -57,8 +57,10 @@ impl Step<'_> {
         }
         let running = self.row.state == ReplayState::Running.as_str();
         let mut all_sent = !running;
-        // A disabled endpoint's replay waits until it is enabled again.
-        if running && !endpoint.disabled && deps.broker.is_connected() {
+        // A disabled endpoint's replay waits until it is enabled again, an
+        // unverified one's until it is verified.
+        let may_be_sent = !endpoint.disabled && !endpoint.awaits_verification();
+        if running && may_be_sent && deps.broker.is_connected() {
             let room = allowance(&endpoint, untried, waiting);
             if room > 0 {
                 all_sent = self.send(&endpoint, room, &mut progress).await?;

@@ -57,6 +57,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Send a challenge again to one that is not verified yet
+    Verify {
+        #[command(flatten)]
+        account: Account,
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Send a sample event to it
     Test {
         #[command(flatten)]
@@ -205,6 +213,15 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             } else {
                 output::line(&text(&answer["secret"]))
             }
+        }
+        Command::Verify {
+            account,
+            id,
+            connection,
+        } => {
+            let path = format!("{}/verify", one(&account, &id));
+            let answer = Api::open(&connection)?.call(Method::POST, &path).await?;
+            show(&connection, &answer)
         }
         Command::Test {
             account,

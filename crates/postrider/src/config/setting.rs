@@ -96,6 +96,7 @@ settings! {
     EgressCaFile "egress_ca_file" Plain None, "PEM file with who signs endpoints' certificates, beside the system's authorities";
     EgressResolver "egress_resolver" Plain None, "name servers for endpoints' hosts, address:port; the system's resolver unless set";
     EgressProxy "egress_proxy" Url None, "http://[user:password@]host:port of a proxy that connects to the endpoints' addresses";
+    VerifyEndpoints "verify_endpoints" Plain Some("false"), "whether a URL must echo a challenge before it gets events; those that are registered already need not";
     MaxEndpointsPerAccount "max_endpoints_per_account" Plain Some("0"), "endpoints that an account may have; 0 for no limit";
     MaxEventsPerAccount "max_events_per_account" Plain Some("0"), "events a second that one ingest takes for an account; 0 for no limit";
     MaxEventsPerKey "max_events_per_key" Plain Some("0"), "events a second that one ingest takes of a key; 0 for no limit";

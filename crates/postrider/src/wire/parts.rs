@@ -183,6 +183,7 @@ impl Parts {
         let http_url = addresses.http.clone().unwrap_or_default();
         let config = control::Config {
             limits: config.limits,
+            verify_endpoints: config.verify_endpoints,
             egress: config.egress.clone(),
             admin_key: config
                 .admin_key

@@ -2,7 +2,7 @@
 
 use domain::key::KeyRecord;
 use domain::vault::SealedSecret;
-use domain::{DeliveryPolicy, Endpoint, EndpointId};
+use domain::{DeliveryPolicy, Endpoint, EndpointId, Verification};
 
 use super::{account, at, bytes, event_type, id, optional_at, optional_millis};
 use crate::{DecodeError, pipeline};
@@ -34,6 +34,7 @@ impl From<&Endpoint> for pipeline::DirectoryEndpoint {
             created_at_ms: endpoint.created_at.unix_millis(),
             secrets: secrets.collect(),
             policy: Some((&endpoint.policy).into()),
+            verification: pipeline::Verification::from(endpoint.verification).into(),
         }
     }
 }
@@ -48,7 +49,11 @@ impl TryFrom<pipeline::DirectoryEndpoint> for Endpoint {
             sealed: secret.sealed,
             valid_until: optional_at(secret.valid_until_ms),
         });
+        // What this version does not know is not sent to.
+        let verification = pipeline::Verification::try_from(endpoint.verification)
+            .map_or(Verification::Pending, Verification::from);
         Ok(Self {
+            verification,
             secrets: secrets.collect(),
             event_types: types.collect::<Result<_, _>>()?,
             id: id!(EndpointId, endpoint, id),

@@ -2,7 +2,7 @@
 
 use domain::attempt::FailureClass;
 use domain::key::Scope;
-use domain::{Cause, DeferralReason, DeliveryState, EndedReason, NotSentReason};
+use domain::{Cause, DeferralReason, DeliveryState, EndedReason, NotSentReason, Verification};
 
 use crate::{DecodeError, pipeline};
 
@@ -34,10 +34,11 @@ pairs! {
     }
     NotSentReason NotSentReason "reason" {
         NotSubscribed NotSubscribed, Disabled Disabled, CreatedLater CreatedLater,
+        Unverified Unverified,
     }
     EndedReason EndedReason "reason" {
         EndpointDisabled EndpointDisabled, EndpointDeleted EndpointDeleted, BodyExpired BodyExpired,
-        Erased Erased,
+        Erased Erased, EndpointUnverified EndpointUnverified,
     }
     DeferralReason DeferralReason "reason" {
         Throttled Throttled, Paused Paused,
@@ -48,6 +49,26 @@ pairs! {
     }
     Scope KeyScope "scope" {
         Admin Admin, Publish Publish, Read Read, Service Service,
+    }
+}
+
+impl From<Verification> for pipeline::Verification {
+    fn from(verification: Verification) -> Self {
+        match verification {
+            Verification::NotRequired => Self::Unspecified,
+            Verification::Pending => Self::Pending,
+            Verification::Verified => Self::Verified,
+        }
+    }
+}
+
+impl From<pipeline::Verification> for Verification {
+    fn from(verification: pipeline::Verification) -> Self {
+        match verification {
+            pipeline::Verification::Unspecified => Self::NotRequired,
+            pipeline::Verification::Pending => Self::Pending,
+            pipeline::Verification::Verified => Self::Verified,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use domain::delivery_policy::DeliveryPolicyChange;
 use domain::page::{Cursor, Direction};
 use domain::vault::SealedSecret;
-use domain::{AccountId, DeliveryPolicy, Endpoint, EndpointId, EventType, Timestamp};
+use domain::{AccountId, DeliveryPolicy, Endpoint, EndpointId, EventType, Timestamp, Verification};
 use uuid::Uuid;
 
 use super::audit::note;
@@ -34,6 +34,7 @@ pub struct NewEndpoint {
     pub url: String,
     pub description: String,
     pub event_types: Vec<EventType>,
+    pub verification: Verification,
     pub rate_limit: Option<u32>,
     pub policy: DeliveryPolicy,
     pub secret: SealedSecret,
@@ -43,7 +44,10 @@ pub struct NewEndpoint {
 /// What is to change; `None` is left as it is.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointUpdate {
-    pub url: Option<String>,
+    /// With what holds of it if it is another than before.
+    pub url: Option<(String, Verification)>,
+    /// This URL has echoed a challenge; another one has not.
+    pub verified_url: Option<String>,
     pub description: Option<String>,
     pub event_types: Option<Vec<EventType>>,
     pub rate_limit: Option<Option<u32>>,
@@ -63,6 +67,7 @@ struct Row {
     url: String,
     description: String,
     event_types: String,
+    verification: String,
     rate_limit: Option<i64>,
     disabled: bool,
     disabled_reason: String,
@@ -80,7 +85,7 @@ struct SecretRow {
 }
 
 const COLUMNS: &str = "id, account, version, generation, url, description, event_types, \
-                       rate_limit, disabled, disabled_reason, created_at, updated_at";
+                       verification, rate_limit, disabled, disabled_reason, created_at, updated_at";
 
 impl Row {
     fn read(self, secrets: Vec<SealedSecret>) -> Result<EndpointRow, Error> {
@@ -97,6 +102,10 @@ impl Row {
                 disabled: self.disabled,
                 disabled_reason: self.disabled_reason,
                 generation: number(self.generation)?,
+                verification: self
+                    .verification
+                    .parse()
+                    .map_err(|_| unreadable("endpoint"))?,
                 rate_limit: self.rate_limit.and_then(|limit| u32::try_from(limit).ok()),
                 policy: self.policy.read()?,
                 created_at: Timestamp::from_unix_millis(self.created_at),
@@ -162,8 +171,9 @@ impl Registry {
         transaction!(self.pool, tx => {
             sqlx::query(
                 "INSERT INTO endpoints (id, account, version, generation, url, description, \
-                 event_types, rate_limit, disabled, disabled_reason, created_at, updated_at) \
-                 VALUES ($1, $2, 1, 0, $3, $4, $5, $6, FALSE, '', $7, $7)",
+                 event_types, rate_limit, disabled, disabled_reason, created_at, updated_at, \
+                 verification, challenged_at) \
+                 VALUES ($1, $2, 1, 0, $3, $4, $5, $6, FALSE, '', $7, $7, $8, $9)",
             )
             .bind(new.id.uuid())
             .bind(new.account.as_str())
@@ -172,6 +182,8 @@ impl Registry {
             .bind(join(&new.event_types))
             .bind(new.rate_limit.map(i64::from))
             .bind(new.created_at.unix_millis())
+            .bind(new.verification.as_str())
+            .bind(challenged_at(new.verification, new.created_at))
             .execute(&mut *tx)
             .await?;
             store_policy!(tx, new.id, &new.policy);
@@ -241,7 +253,7 @@ impl Registry {
 
     /// Changes an endpoint whose version is still `if_version`, if that is
     /// given. Returns it as it is afterwards; `None` if there is no such
-    /// endpoint or version.
+    /// endpoint or version, or what is verified is not what awaits it.
     ///
     /// # Errors
     ///
@@ -270,11 +282,17 @@ impl Registry {
                 // Rolled back by the error; see below.
                 return Err(Error::Exists);
             }
+            if update.verified_url.as_ref().is_some_and(|url| {
+                *url != old.endpoint.url || !old.endpoint.awaits_verification()
+            }) {
+                return Err(Error::Exists);
+            }
+            let old_url = old.endpoint.url.clone();
             let new = apply(old, update);
             sqlx::query(
                 "UPDATE endpoints SET generation = $2, url = $3, description = $4, \
-                 event_types = $5, rate_limit = $6, disabled = $7, disabled_reason = $8 \
-                 WHERE id = $1",
+                 event_types = $5, rate_limit = $6, disabled = $7, disabled_reason = $8, \
+                 verification = $9, challenged_at = COALESCE($10, challenged_at) WHERE id = $1",
             )
             .bind(id.uuid())
             .bind(signed(new.endpoint.generation))
@@ -284,6 +302,11 @@ impl Registry {
             .bind(new.endpoint.rate_limit.map(i64::from))
             .bind(new.endpoint.disabled)
             .bind(&new.endpoint.disabled_reason)
+            .bind(new.endpoint.verification.as_str())
+            .bind(match new.endpoint.url == old_url {
+                true => None,
+                false => challenged_at(new.endpoint.verification, now),
+            })
             .execute(&mut *tx)
             .await?;
             store_policy!(tx, id, &new.endpoint.policy);
@@ -414,10 +437,21 @@ impl Registry {
     }
 }
 
+/// Who begins as pending is sent a challenge at once.
+fn challenged_at(verification: Verification, now: Timestamp) -> Option<i64> {
+    (verification == Verification::Pending).then(|| now.unix_millis())
+}
+
 fn apply(mut row: EndpointRow, update: &EndpointUpdate) -> EndpointRow {
     let endpoint = &mut row.endpoint;
-    if let Some(url) = &update.url {
+    if let Some((url, verification)) = &update.url
+        && endpoint.url != *url
+    {
         endpoint.url.clone_from(url);
+        endpoint.verification = *verification;
+    }
+    if update.verified_url.is_some() {
+        endpoint.verification = Verification::Verified;
     }
     if let Some(types) = &update.event_types {
         endpoint.event_types.clone_from(types);

@@ -26,7 +26,7 @@ impl Control {
         let mut update = EndpointUpdate::default();
         if let Some(url) = change.url {
             match self.check_url(account, &url).await {
-                Ok(()) => update.url = Some(url),
+                Ok(()) => update.url = Some((url, self.verification_of_new_url())),
                 Err(violation) => faults.add(Reason::UrlInvalid, violation),
             }
         }

@@ -45,6 +45,10 @@ impl Control {
             let detail = "the endpoint is disabled; enable it and send the test event again";
             return Err(Problem::new(Reason::EndpointDisabled, detail));
         }
+        if row.endpoint.awaits_verification() {
+            let detail = "the endpoint is not verified yet; have it echo its challenge first";
+            return Err(Problem::new(Reason::EndpointUnverified, detail));
+        }
         let request = PublishTestEventRequest {
             account: account.to_string(),
             endpoint_id: id.to_string(),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::key::Identity;
-use domain::{AccountId, EndpointId, Problem, Timestamp};
+use domain::{AccountId, EndpointId, Problem, Timestamp, Verification};
 use proto::v1::{BatchGetEndpointHealthRequest, EndpointHealth};
 use store::EndpointRow;
 use tracing::debug;
@@ -22,11 +22,19 @@ pub(crate) struct EndpointView {
     pub(crate) event_types: Vec<String>,
     pub(crate) rate_limit: Option<u32>,
     pub(crate) policy: PolicyView,
+    pub(crate) verification: Verification,
     pub(crate) disabled: bool,
     pub(crate) disabled_reason: String,
     pub(crate) health: Health,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+}
+
+impl EndpointView {
+    /// Whether it has to echo a challenge before it gets events.
+    pub(crate) fn awaits_verification(&self) -> bool {
+        self.verification == Verification::Pending
+    }
 }
 
 /// How an endpoint is doing.
@@ -114,6 +122,7 @@ impl Control {
                 .collect(),
             rate_limit: endpoint.rate_limit,
             policy,
+            verification: endpoint.verification,
             disabled: endpoint.disabled,
             disabled_reason: endpoint.disabled_reason,
             health,
