@@ -113,5 +113,7 @@ async fn soak(options: &Options) -> Result<()> {
         account.repeats,
         account.longest_silence.as_secs_f64()
     );
+    let told = deployment.secrets_told()?;
+    ensure!(told.is_empty(), "{}", told.join("\n"));
     footprints.report()
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
+use crate::secrecy::{plant, plant_call};
+
 /// A REST client with one key.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -30,6 +32,7 @@ impl Api {
             .timeout(Duration::from_secs(30))
             .build()
             .expect("a plain client can be built");
+        plant("a key", &key);
         Self { base, key, client }
     }
 
@@ -45,6 +48,7 @@ impl Api {
     /// The same with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
+        plant("a key", key);
         Self {
             key: key.to_owned(),
             ..self.clone()
@@ -87,6 +91,7 @@ impl Api {
         } else {
             serde_json::from_str(&text).with_context(|| format!("{status}: {text}"))?
         };
+        plant_call(path, body, &value);
         Ok((status, value))
     }
 
@@ -205,6 +210,7 @@ async fn channel(url: &str) -> Result<Channel> {
 }
 
 fn bearer(key: &str) -> Result<Bearer> {
+    plant("a key", key);
     Ok(Bearer(format!("Bearer {key}").parse()?))
 }
 

@@ -25,6 +25,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
+use crate::secrecy;
 use crate::wait::eventually;
 
 /// A span that was sent.
@@ -155,6 +156,16 @@ impl Collector {
     pub fn holds(&self, text: &str) -> bool {
         let memory = self.memory.lock().expect("no panic holds it");
         memory.text.contains(text)
+    }
+
+    /// What of all that came must be told nowhere, in words.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be searched.
+    pub fn secrets_told(&self) -> Result<Vec<String>> {
+        let memory = self.memory.lock().expect("no panic holds it");
+        secrecy::search_text("what was sent", &memory.text)
     }
 }
 

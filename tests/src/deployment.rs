@@ -5,11 +5,13 @@ mod foundations;
 mod measures;
 mod overlay;
 mod secured;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -98,6 +100,8 @@ pub struct Deployment {
     cluster: tokio::sync::Mutex<Option<Cluster>>,
     postgres: tokio::sync::Mutex<Option<Postgres>>,
     disk: Option<SmallDisk>,
+    /// Its logs were searched.
+    searched: AtomicBool,
     // The last field: its folder goes when nothing uses it any more.
     dir: TempDir,
 }
@@ -161,6 +165,7 @@ impl Deployment {
             cluster: tokio::sync::Mutex::new(cluster),
             postgres: tokio::sync::Mutex::default(),
             disk,
+            searched: AtomicBool::new(false),
             dir,
         };
         if mode != Mode::Standalone {
@@ -445,26 +450,6 @@ impl Deployment {
             );
         }
         Ok(())
-    }
-
-    /// Lines of its logs that say that a human must act.
-    ///
-    /// # Errors
-    ///
-    /// When a log cannot be read.
-    pub fn errors_logged(&self) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        for name in self.processes() {
-            let log = self.dir.path().join(format!("{name}.log"));
-            let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
-            let errors = text
-                .lines()
-                .filter(|line| line.contains("\"level\":\"ERROR\"") || line.contains(" ERROR "))
-                .chain(text.lines().filter(|line| line.contains("panicked at")));
-            lines.extend(errors.map(|line| format!("{name}: {line}")));
-        }
-        lines.extend(self.violations()?);
-        Ok(lines)
     }
 }
 

@@ -12,6 +12,7 @@
 //! - [`certificates`]: an authority, and what it signs
 //! - [`collector`]: an OTLP receiver
 //! - [`load`]: a stream of events under which things are broken
+//! - [`secrecy`]: what no log may tell
 //! - [`suite`]: running scenarios against a shared deployment
 //! - [`wait`]: waiting for something to become true
 
@@ -29,6 +30,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod secrecy;
 pub mod small_disk;
 pub mod suite;
 pub mod wait;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::secrecy::plant;
 use crate::wait::eventually;
 
 /// One request that arrived.
@@ -227,6 +228,10 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
         headers: parts.headers,
         body,
     };
+    for header in ["x-webhook-signature", "webhook-signature"] {
+        let signatures = received.header(header).split(' ');
+        signatures.for_each(|one| plant("a signature", one.trim_start_matches("v1,")));
+    }
     memory
         .received
         .lock()

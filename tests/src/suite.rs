@@ -10,6 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
 use crate::deployment::{Deployment, Mode};
+use crate::secrecy;
 
 type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -62,8 +63,32 @@ pub fn trial<D: Send + 'static>(
     let name = format!("{prefix}::{}", scenario.name.replace(' ', ""));
     Trial::test(name, move || {
         let result = argument().and_then(|argument| runtime.block_on((scenario.run)(argument)));
-        result.map_err(|error| Failed::from(format!("{error:?}")))
+        result.map_err(|error| Failed::from(format!("{error:?}")))?;
+        let told = secrecy::take();
+        match told.is_empty() {
+            true => Ok(()),
+            false => Err(Failed::from(told.join("\n"))),
+        }
     })
+}
+
+/// Runs trials. What a deployment that ended late has told fails the program as
+/// well.
+#[must_use]
+pub fn run(arguments: &Arguments, trials: Vec<Trial>) -> ExitCode {
+    let conclusion = libtest_mimic::run(arguments, trials);
+    match nothing_told() {
+        true => conclusion.exit_code(),
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// False if something was told that nobody has been told of.
+#[expect(clippy::print_stderr, reason = "this is what the test program reports")]
+fn nothing_told() -> bool {
+    let told = secrecy::take();
+    told.iter().for_each(|one| eprintln!("{one}"));
+    told.is_empty()
 }
 
 /// Makes trials of scenarios that start a deployment of their own, in a mode.
@@ -82,7 +107,7 @@ type Scenarios = fn() -> Vec<Scenario<Arc<Deployment>>>;
 
 /// Runs every scenario in its modes, each mode against one deployment that is
 /// started when the first scenario needs it. After the last one, no log may
-/// hold an error.
+/// hold an error, nor anything that [`secrecy`] is about.
 ///
 /// # Panics
 ///
@@ -111,7 +136,7 @@ pub fn run_in_modes(
     for deployment in shared {
         clean &= deployment.finish();
     }
-    if clean {
+    if clean && nothing_told() {
         conclusion.exit_code()
     } else {
         ExitCode::FAILURE
@@ -150,17 +175,21 @@ impl Shared {
         deployment.clone().map_err(|error| anyhow!(error))
     }
 
-    /// Drops the deployment; false if its logs hold errors.
+    /// Drops the deployment; false if its logs hold errors or secrets.
     #[expect(clippy::print_stderr, reason = "this is what the test program reports")]
     fn finish(&self) -> bool {
         let Some(Ok(deployment)) = self.started.blocking_lock().take() else {
             return true;
         };
-        match deployment.errors_logged() {
+        let wrong = deployment.errors_logged().and_then(|mut errors| {
+            errors.extend(deployment.secrets_told()?);
+            Ok(errors)
+        });
+        match wrong {
             Ok(errors) if errors.is_empty() => true,
             Ok(errors) => {
                 eprintln!(
-                    "{}: errors in the logs:\n{}",
+                    "{}: what the logs must not hold:\n{}",
                     self.mode.name(),
                     errors.join("\n")
                 );
@@ -171,5 +200,33 @@ impl Shared {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    async fn tells_a_secret(_: ()) -> Result<()> {
+        secrecy::leave(vec!["control.log tells a key".to_owned()]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_trial_whose_deployment_told_a_secret_fails() {
+        let arguments = Arguments {
+            test_threads: Some(1),
+            // It fails on purpose, and nobody need read that.
+            logfile: Some("/dev/null".to_owned()),
+            ..Arguments::default()
+        };
+        let scenario = crate::scenarios![tells_a_secret].remove(0);
+        let trials = vec![trial(&runtime(), "one", scenario, || Ok(()))];
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        assert_eq!((conclusion.num_failed, conclusion.num_passed), (1, 0));
+        secrecy::leave(vec!["nats.log tells a key".to_owned()]);
+        assert_eq!(run(&arguments, Vec::new()), ExitCode::FAILURE);
+        assert_eq!(run(&arguments, Vec::new()), ExitCode::SUCCESS);
     }
 }

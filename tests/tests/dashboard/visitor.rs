@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::deployment::Deployment;
 use harness::receiver::Receiver;
+use harness::secrecy::plant;
 use harness::wait::eventually;
-use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
+use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -34,6 +35,8 @@ impl Browser {
         let set = answer.headers().get(SET_COOKIE).context("a cookie")?;
         let set = set.to_str()?.to_owned();
         self.cookie = set.split(';').next().unwrap_or_default().to_owned();
+        let value = self.cookie.split_once('=').map_or("", |(_, value)| value);
+        plant("a session", value);
         Ok(set)
     }
 
@@ -74,6 +77,23 @@ impl Browser {
 
     pub(crate) async fn get(&self, path: &str) -> Result<Response> {
         self.send("GET", path, String::new()).await
+    }
+
+    /// A page that is there.
+    pub(crate) async fn page(&self, path: &str) -> Result<String> {
+        let answer = self.get(path).await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status == 200, "{path}: {status}: {text}");
+        Ok(text)
+    }
+
+    /// Sends a form that is taken; where it leads.
+    pub(crate) async fn submit(&self, path: &str, body: String) -> Result<String> {
+        let answer = self.send("POST", path, body).await?;
+        ensure!(answer.status() == 303, "{path}: {}", answer.status());
+        let to = answer.headers().get(LOCATION).context("a place")?;
+        Ok(to.to_str()?.to_owned())
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

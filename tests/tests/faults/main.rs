@@ -47,5 +47,5 @@ fn main() -> ExitCode {
     trials.extend(in_mode(&runtime, Mode::Standalone, disk::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Processes, rolling::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Overlay, cluster::scenarios()));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    harness::suite::run(&arguments, trials)
 }

@@ -43,5 +43,5 @@ fn main() -> ExitCode {
         let trials = scenarios.into_iter();
         trials.map(move |scenario| trial(runtime, group, scenario, || Ok(())))
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    harness::suite::run(&arguments, trials.collect())
 }

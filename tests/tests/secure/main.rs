@@ -32,5 +32,5 @@ fn main() -> ExitCode {
     trials.extend(in_mode(&runtime, Mode::Standalone, proxies::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Standalone, slow::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Processes, tls::scenarios()));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    harness::suite::run(&arguments, trials)
 }

@@ -33,13 +33,28 @@ fn main() -> ExitCode {
         ("POSTRIDER_LOG", "debug"),
         ("POSTRIDER_LOG_FORMAT", "json"),
     ];
-    harness::suite::run_in_modes(
+    let ended = harness::suite::run_in_modes(
         settings.leak(),
         &[
             (Mode::Standalone, everything),
             (Mode::Processes, everything),
         ],
-    )
+    );
+    match nothing_secret_was_sent() {
+        true => ended,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// The logs are searched by the suite; this is what was sent beside them.
+#[expect(clippy::print_stderr, reason = "this is what the test program reports")]
+fn nothing_secret_was_sent() -> bool {
+    let told = match collector().secrets_told() {
+        Ok(told) => told,
+        Err(error) => vec![format!("what was sent cannot be searched: {error:#}")],
+    };
+    told.iter().for_each(|one| eprintln!("{one}"));
+    told.is_empty()
 }
 
 fn everything() -> Vec<Scenario<Arc<Deployment>>> {
