@@ -56,10 +56,13 @@ pub(crate) fn attempts(message: &ListAttemptsRequest) -> Result<AttemptFilter, P
     })
 }
 
-/// Names the list, so that its tokens are of no other.
+/// Names the list, so that its tokens are of no other. The time is left out: the
+/// last hour is another one at each page.
 pub(crate) fn attempts_context(account: &AccountId, message: &ListAttemptsRequest) -> String {
     let filters = ListAttemptsRequest {
         account: String::new(),
+        after: None,
+        before: None,
         page_size: 0,
         page_token: String::new(),
         ..message.clone()
@@ -82,10 +85,13 @@ pub(crate) fn events(message: &ListEventsRequest) -> Result<EventFilter, Problem
     })
 }
 
-/// Names the list, so that its tokens are of no other.
+/// Names the list, so that its tokens are of no other. The time is left out: the
+/// last hour is another one at each page.
 pub(crate) fn events_context(account: &AccountId, message: &ListEventsRequest) -> String {
     let filters = ListEventsRequest {
         account: String::new(),
+        after: None,
+        before: None,
         page_size: 0,
         page_token: String::new(),
         ..message.clone()

@@ -18,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_portal_session_opens_one_account_and_no_other,
         a_portal_session_ends_with_its_time,
         a_session_ends_with_its_key,
+        who_signs_in_again_goes_on_where_they_were,
         a_form_of_another_site_is_refused,
         pages_run_nothing_but_our_own_files,
         only_a_customers_pages_may_be_framed,
@@ -27,7 +28,8 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
 }
 
 /// Every address of an account's pages; `{id}` and `{attempt}` are filled in.
-const ROUTES: [(&str, &str); 28] = [
+const ROUTES: [(&str, &str); 30] = [
+    ("GET", ""),
     ("GET", "/webhooks"),
     ("GET", "/webhooks/new"),
     ("POST", "/webhooks/new"),
@@ -56,12 +58,14 @@ const ROUTES: [(&str, &str); 28] = [
     ("POST", "/recoveries/{id}/cancel"),
     ("GET", "/search"),
     ("GET", "/event-types"),
+    ("GET", "/audit-log"),
 ];
 
 /// Those of the operator alone.
-const OPERATORS: [(&str, &str); 7] = [
+const OPERATORS: [(&str, &str); 8] = [
     ("GET", "/accounts"),
     ("GET", "/fleet"),
+    ("GET", "/audit-log"),
     ("GET", "/keys"),
     ("GET", "/keys/new"),
     ("POST", "/keys/new"),
@@ -180,6 +184,35 @@ async fn a_session_ends_with_its_key(deployment: Arc<Deployment>) -> Result<()> 
     Ok(())
 }
 
+async fn who_signs_in_again_goes_on_where_they_were(deployment: Arc<Deployment>) -> Result<()> {
+    let stranger = Browser::new(&deployment)?;
+    let path = "/accounts/door-again/webhooks?page=x&again";
+    let answer = stranger.get(path).await?;
+    ensure!(answer.status() == 401, "{}", answer.status());
+    let page = answer.text().await?;
+    let hidden = "name=\"to\" value=\"/accounts/door-again/webhooks?page=x&#38;again\"";
+    ensure!(page.contains(hidden), "{page}");
+    let key = deployment.admin_key();
+    let sign_in = async |to: &str| {
+        let form = format!("key={key}&to={to}");
+        stranger.submit("/sign-in", form).await
+    };
+    let to = sign_in("%2Faccounts%2Fdoor-again%2Fwebhooks").await?;
+    ensure!(to == "/accounts/door-again/webhooks", "{to}");
+    for foreign in [
+        "https://evil.example/accounts",
+        "//evil.example",
+        "/portal/x",
+    ] {
+        let to = sign_in(foreign).await?;
+        ensure!(to == "/", "{foreign}: {to}");
+    }
+    // A link to the dashboard is no page: it is not shown again.
+    let page = stranger.get("/portal/ended").await?.text().await?;
+    ensure!(!page.contains("name=\"to\""), "{page}");
+    Ok(())
+}
+
 async fn a_form_of_another_site_is_refused(deployment: Arc<Deployment>) -> Result<()> {
     let account = "door-csrf";
     let url = portal(&deployment, account, &json!({})).await?;
@@ -242,7 +275,9 @@ async fn only_a_customers_pages_may_be_framed(deployment: Arc<Deployment>) -> Re
     let operator = Browser::sign_in(&deployment, deployment.api().key()).await?;
     let paths = [
         (&customer, "/accounts/door-frame/webhooks", true),
-        (&customer, "/accounts/door-frame/nothing", false),
+        // A customer in a frame is told there that there is nothing.
+        (&customer, "/accounts/door-frame/nothing", true),
+        (&customer, "/nothing", false),
         (&customer, "/sign-in", false),
         (&operator, "/accounts", false),
         (&operator, "/fleet", false),

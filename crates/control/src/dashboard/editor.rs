@@ -138,7 +138,12 @@ pub(super) async fn save(State(control): State<Control>, scope: Scope, form: For
     scope.identity.authorise(&scope.account, Need::Admin)?;
     let id = endpoint_id(&scope)?;
     let mut form = EndpointForm::sent(&form, catalogue(&control).await?);
-    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    let view = control.get_endpoint(&scope.identity, &scope.account, id);
+    form.compare(&view.await?);
+    let mut status = match form.errors.is_empty() {
+        true => StatusCode::UNPROCESSABLE_ENTITY,
+        false => StatusCode::CONFLICT,
+    };
     if let Some(change) = form.change() {
         let changed = control.update_endpoint(&scope.identity, &scope.account, id, change);
         match changed.await {

@@ -34,6 +34,9 @@ pub(super) struct EndpointForm {
     /// A line each: `Name: value`.
     pub(super) headers: String,
     pub(super) send_traceparent: bool,
+    /// The change, by its Unix milliseconds, that the form was filled in after;
+    /// empty: the endpoint is new.
+    pub(super) seen: String,
     pub(super) errors: Errors,
 }
 
@@ -63,6 +66,7 @@ impl EndpointForm {
             max_concurrency: number(policy.max_concurrency),
             headers: lines.join("\n"),
             send_traceparent: policy.send_traceparent,
+            seen: last_change(view),
             errors: Errors::default(),
         }
     }
@@ -78,7 +82,21 @@ impl EndpointForm {
             max_concurrency: form.text("max_concurrency"),
             headers: form.text("headers"),
             send_traceparent: form.has("send_traceparent"),
+            seen: form.text("seen"),
             errors: Errors::default(),
+        }
+    }
+
+    /// Complains if the endpoint was changed since the form was filled in; sent
+    /// again, the form replaces that change.
+    pub(super) fn compare(&mut self, now: &EndpointView) {
+        let last = last_change(now);
+        if !self.seen.is_empty() && self.seen != last {
+            self.seen = last;
+            self.errors = Errors::of_the_whole(
+                "The endpoint was changed meanwhile, in another tab or by somebody else. Save \
+                 again to replace that by what stands here.",
+            );
         }
     }
 
@@ -153,6 +171,10 @@ impl EndpointForm {
         }
         pairs
     }
+}
+
+fn last_change(view: &EndpointView) -> String {
+    view.updated_at.unix_millis().to_string()
 }
 
 fn choices(catalogue: Vec<EventTypeView>, chosen: &[String]) -> Vec<TypeChoice> {

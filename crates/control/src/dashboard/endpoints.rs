@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use domain::key::Need;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::activity::{Chart, charts};
 use super::endpoint_form::{EndpointForm, catalogue};
-use super::forms::{Errors, Form};
+use super::forms::{Errors, Form, Query};
 use super::page::{Answer, Frame, render, status_of};
 use super::visitor::Scope;
 use crate::core::{Control, EndpointView, Page};

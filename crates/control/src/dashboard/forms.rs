@@ -1,22 +1,78 @@
-//! What a form carries, and what is wrong with it.
+//! What a form or an address carries, and what is wrong with it.
 
-use axum::extract::{FromRequest, RawForm, Request};
-use axum::response::{IntoResponse as _, Response};
-use domain::{FieldViolation, Problem};
+use axum::extract::{FromRequest, FromRequestParts, Path, RawForm, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::IntoResponse as _;
+use domain::{FieldViolation, Problem, Reason};
+use serde::de::DeserializeOwned;
 use url::form_urlencoded;
+
+use super::page::Refusal;
+
+/// What the address asks for behind its question mark.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Query(asked)| Self(asked))
+            .map_err(|_| {
+                let detail = "the address asks for something twice or not as it should; go back \
+                              and choose again";
+                Problem::new(Reason::RequestMalformed, detail).into()
+            })
+    }
+}
+
+/// The one part of the path that differs.
+#[derive(Debug)]
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = Path::from_request_parts(parts, state).await;
+        read.map(|Path(text)| Self(text)).map_err(|_| {
+            let detail = "the address is not UTF-8";
+            Problem::new(Reason::RouteNotFound, detail).into()
+        })
+    }
+}
 
 /// A form as it was sent, in its order.
 #[derive(Debug)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Response;
+    type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let RawForm(body) = RawForm::from_request(request, state)
-            .await
-            .map_err(|refused| refused.into_response())?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let read = RawForm::from_request(request, state).await;
+        let RawForm(body) = read.map_err(|refused| refusal(refused.into_response().status()))?;
         Ok(Self(form_urlencoded::parse(&body).into_owned().collect()))
+    }
+}
+
+/// Why a form could not be read.
+fn refusal(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "the form may have a megabyte; go back and send less";
+            Problem::new(Reason::RequestTooLarge, detail)
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let detail = "this is not sent as a form is; use the form on the page";
+            Problem::new(Reason::MediaTypeUnsupported, detail)
+        }
+        _ => {
+            let detail = "the form did not arrive whole; go back and send it again";
+            Problem::new(Reason::RequestMalformed, detail)
+        }
     }
 }
 
@@ -57,6 +113,13 @@ impl Errors {
             field: field.to_owned(),
             message: message.to_owned(),
         });
+    }
+
+    pub(super) fn of_the_whole(message: &str) -> Self {
+        Self {
+            fields: Vec::new(),
+            whole: Some(message.to_owned()),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::{Problem, Reason, Timestamp};
 use proto::status::to_problem;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::editor::{self, endpoint_id};
+use super::forms::Query;
 use super::page::{Answer, Frame, render};
 use super::plain::shown;
 use super::visitor::Scope;

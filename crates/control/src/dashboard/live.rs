@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse as _, Sse};
@@ -15,6 +15,7 @@ use proto::v1::{TailAttemptsRequest, TailAttemptsResponse};
 use tonic::Status;
 
 use super::editor::endpoint_id;
+use super::forms::Query;
 use super::history::{Filter, Row};
 use super::page::Answer;
 use super::visitor::{Scope, token};

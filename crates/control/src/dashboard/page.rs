@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Extension;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use domain::key::Need;
@@ -147,26 +147,31 @@ pub(super) async fn explain(
     request: Request,
     next: Next,
 ) -> Response {
+    let asked = match request.method() {
+        &Method::GET => request.uri().path_and_query().map(ToString::to_string),
+        _ => None,
+    };
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Arc<Problem>>() {
-        Some(problem) => problem_page(&problem, brand),
+        Some(problem) => problem_page(&problem, &asked.unwrap_or_default(), brand),
         None => response,
     }
 }
 
-fn problem_page(problem: &Problem, brand: Arc<Brand>) -> Response {
+/// `asked` is the address, empty if a form was sent there.
+fn problem_page(problem: &Problem, asked: &str, brand: Arc<Brand>) -> Response {
     let status = status_of(problem);
     if status.is_server_error() {
         let code = problem.reason.code();
         tracing::warn!(code, detail = problem.detail, "a page was refused");
     }
     if problem.reason == Reason::KeyInvalid {
-        return render(status, &SignInPage::after_a_session(brand));
+        return render(status, &SignInPage::after_a_session(asked, brand));
     }
     let page = ProblemPage {
         frame: Frame::open(problem.reason.title(), brand),
         status: status.as_u16(),
-        detail: problem.detail.clone(),
+        detail: words(problem),
     };
     let mut response = render(status, &page);
     if let Some(wait) = problem.retry_after {
@@ -174,6 +179,36 @@ fn problem_page(problem: &Problem, brand: Arc<Brand>) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response
+}
+
+/// The answer to an address of an account that has no page.
+pub(super) async fn nothing_here() -> Refusal {
+    let detail = "The address may have been cut off on its way here.";
+    Refusal(Problem::new(Reason::RouteNotFound, detail))
+}
+
+/// The answer to an address that only a form leads to.
+pub(super) async fn not_this_way() -> Refusal {
+    let detail = "This is where a form is sent to; go back to the page that it stands on.";
+    Refusal(Problem::new(Reason::MethodNotAllowed, detail))
+}
+
+/// What a problem means to somebody who looks at pages and calls no API.
+fn words(problem: &Problem) -> String {
+    let words = match problem.reason {
+        Reason::EndpointNotFound => "It was deleted, or belongs to another account.",
+        Reason::EventNotFound
+        | Reason::DeliveryNotFound
+        | Reason::AttemptNotFound
+        | Reason::ReplayNotFound => {
+            "It is no longer kept, or belongs to another account. What came a moment ago may not \
+             be here yet: look again."
+        }
+        Reason::KeyNotFound => "It was revoked.",
+        Reason::PageTokenInvalid => "The list has changed: begin again at its first page.",
+        _ => return problem.detail.clone(),
+    };
+    words.to_owned()
 }
 
 /// The HTTP status of a problem.

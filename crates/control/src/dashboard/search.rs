@@ -1,7 +1,7 @@
 //! One box for an event, a delivery, an attempt or a trace.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::{AttemptId, DeliveryId, EndpointId, EventId, Problem, Reason};
@@ -9,6 +9,7 @@ use proto::status::to_problem;
 use proto::v1::{Attempt, GetDeliveryRequest, ListAttemptsRequest, ListEventsRequest};
 use serde::Deserialize;
 
+use super::forms::Query;
 use super::history::Row;
 use super::page::{Answer, Frame, render};
 use super::visitor::Scope;

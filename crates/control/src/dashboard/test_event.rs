@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use domain::key::Need;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::editor::{Dialog, Editor, endpoint_id};
 use super::endpoint_form::catalogue;
-use super::forms::{Errors, Form};
+use super::forms::{Errors, Form, Query};
 use super::page::{Answer, status_of};
 use super::payload::{AttemptView, attempt};
 use super::plain::pretty;

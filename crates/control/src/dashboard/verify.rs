@@ -7,7 +7,7 @@ mod snippets;
 use std::time::SystemTime;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::key::Need;
 use domain::signature::Secret;
@@ -16,7 +16,7 @@ use proto::v1::GetEventRequest;
 use serde::Deserialize;
 
 use super::editor::{self, endpoint_id};
-use super::forms::Form;
+use super::forms::{Form, Query};
 use super::page::{Answer, Frame, render};
 use super::visitor::Scope;
 use crate::core::{Control, EndpointView};

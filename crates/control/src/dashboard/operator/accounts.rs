@@ -1,7 +1,7 @@
 //! "Accounts": all that have endpoints, and a way to any other.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use domain::AccountId;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use store::AccountRow;
 
 use crate::core::Control;
+use crate::dashboard::forms::Query;
 use crate::dashboard::page::{Answer, Frame, Refusal, render};
 use crate::dashboard::sign_in::webhooks;
 use crate::dashboard::visitor::{Operator, Visitor};

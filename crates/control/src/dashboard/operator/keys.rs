@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use domain::Timestamp;
@@ -11,7 +11,7 @@ use domain::key::Need;
 use serde::Deserialize;
 
 use crate::core::{Control, KeyView, NewKey, Page};
-use crate::dashboard::forms::{Errors, Form};
+use crate::dashboard::forms::{Errors, Form, Query, Segment};
 use crate::dashboard::page::{Answer, Frame, render, status_of};
 use crate::dashboard::plain::shown;
 use crate::dashboard::visitor::Operator;
@@ -118,7 +118,7 @@ pub(in crate::dashboard) async fn create(
 pub(in crate::dashboard) async fn ask_revoke(
     State(control): State<Control>,
     operator: Operator,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Answer {
     let key = control.key(&operator.identity, &id).await?;
     let description = key.description;
@@ -129,7 +129,7 @@ pub(in crate::dashboard) async fn ask_revoke(
 pub(in crate::dashboard) async fn revoke(
     State(control): State<Control>,
     operator: Operator,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Answer {
     control.delete_key(&operator.identity, &id).await?;
     Ok(Redirect::to("/keys").into_response())
