@@ -1,4 +1,4 @@
-// The operator: all accounts, what fails in them, and the keys.
+// The operator: all accounts, what fails in them, the keys, and who did what.
 import assert from "node:assert/strict";
 import { BASE, KEY, platform, receiver, story, until } from "./story.mjs";
 
@@ -57,6 +57,13 @@ await story({}, async ({ page, by, check }) => {
   await by("button", "Revoke key").click();
   await by("heading", "API keys").waitFor();
   assert.equal((await ask()).status, 401);
+  await by("link", "Audit log").click();
+  await by("combobox", "What").selectOption({ label: "API key revoked" });
+  await by("button", "Apply").click();
+  await page.waitForURL(/action=key\.revoked/);
+  const row = page.locator("tbody tr").first();
+  await row.getByText("Operator's dashboard").waitFor();
+  await check("audit-log-of-all");
   await by("button", "Sign out").click();
   await by("heading", "Sign in").waitFor();
   await page.goto(`${BASE}/fleet`);

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+pub(crate) use audit::word as audit_word;
 pub(crate) use domain::page::Page;
 pub(crate) use endpoints::{
     CallersHeaders, EndpointChange, EndpointView, NewEndpoint, PolicyChange,

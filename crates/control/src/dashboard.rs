@@ -4,6 +4,7 @@
 
 mod activity;
 mod assets;
+mod audit;
 mod brand;
 mod catalogue;
 mod editor;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 
 use crate::core::Control;
@@ -49,6 +50,7 @@ pub(crate) fn router(control: Control, branding: Branding) -> Router {
         .route("/portal/{link}", get(sign_in::enter))
         .merge(operators())
         .nest("/accounts/{account}", an_accounts())
+        .method_not_allowed_fallback(page::not_this_way)
         .route_layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .route_layer(from_fn(guard::private))
         .route("/assets/{name}", get(assets::serve))
@@ -63,6 +65,7 @@ fn operators() -> Router<Control> {
     Router::new()
         .route("/accounts", get(accounts::show))
         .route("/fleet", get(fleet::show))
+        .route("/audit-log", get(audit::everywhere))
         .route("/keys", get(keys::list))
         .route("/keys/new", get(keys::new).post(keys::create))
         .route(
@@ -74,8 +77,11 @@ fn operators() -> Router<Control> {
 /// What a customer sees, and the operator in a customer's place.
 fn an_accounts() -> Router<Control> {
     Router::new()
+        .route("/", get(sign_in::account))
+        .route("/{*rest}", any(page::nothing_here))
         .route("/search", get(search::find))
         .route("/event-types", get(catalogue::show))
+        .route("/audit-log", get(audit::of_account))
         .route("/events/{id}", get(event::show))
         .route("/events/{id}/resend", post(event::resend))
         .route("/attempts/{id}", get(payload::show))

@@ -22,6 +22,6 @@ pub use history::{
 };
 pub use pool::{Connections, Pool};
 pub use registry::{
-    AccountRow, EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint, Registry,
-    SealedRow,
+    AccountRow, AuditFilter, EndpointRow, EndpointUpdate, EventTypeRow, KeyRow, Mark, NewEndpoint,
+    Registry, SealedRow,
 };

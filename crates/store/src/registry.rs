@@ -11,6 +11,7 @@ mod master_keys;
 mod outbox;
 mod policy;
 
+pub use audit::AuditFilter;
 pub use catalogue::EventTypeRow;
 pub use endpoints::{AccountRow, EndpointRow, EndpointUpdate, NewEndpoint};
 pub use keys::KeyRow;

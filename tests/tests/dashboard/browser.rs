@@ -29,7 +29,9 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         new_rows_arrive_live_and_move_nothing,
         what_strangers_send_is_shown_inert,
         anything_is_found_recovered_and_proved,
-        the_operator_sees_accounts_fleet_and_keys,
+        a_customer_reads_who_changed_what,
+        who_changed_what_is_told_without_script,
+        the_operator_sees_accounts_fleet_keys_and_the_log,
         a_site_that_is_named_may_frame_it_and_no_other,
         copying_works_without_a_secure_context,
         the_readmes_pictures_are_of_this_dashboard,
@@ -63,7 +65,18 @@ async fn anything_is_found_recovered_and_proved(deployment: Arc<Deployment>) -> 
     tell(&deployment, "tools", &[]).await
 }
 
-async fn the_operator_sees_accounts_fleet_and_keys(deployment: Arc<Deployment>) -> Result<()> {
+async fn a_customer_reads_who_changed_what(deployment: Arc<Deployment>) -> Result<()> {
+    tell(&deployment, "audit", &[("ACCOUNT", "audit")]).await
+}
+
+async fn who_changed_what_is_told_without_script(deployment: Arc<Deployment>) -> Result<()> {
+    let plain = [("ACCOUNT", "audit-plain"), ("SCRIPT", "off")];
+    tell(&deployment, "audit", &plain).await
+}
+
+async fn the_operator_sees_accounts_fleet_keys_and_the_log(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
     tell(&deployment, "operator", &[]).await
 }
 

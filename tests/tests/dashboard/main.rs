@@ -1,8 +1,10 @@
 //! The dashboard as people see it: its doors without a browser, and everything
 //! else in one, in standalone and as five processes.
 
+mod audit;
 mod browser;
 mod doors;
+mod pages;
 mod recipes;
 mod snippets;
 mod visitor;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
 fn everything() -> Vec<Scenario<Arc<Deployment>>> {
     let mut scenarios = Vec::new();
     scenarios.extend(doors::scenarios());
+    scenarios.extend(audit::scenarios());
+    scenarios.extend(pages::scenarios());
     scenarios.extend(recipes::scenarios());
     scenarios.extend(snippets::scenarios());
     scenarios.extend(browser::scenarios());

@@ -9,7 +9,7 @@ use harness::deployment::{Deployment, binary};
 use harness::suite::Scenario;
 use harness::wait::eventually;
 use proto::v1::audit_service_client::AuditServiceClient;
-use proto::v1::{ListAuditEntriesRequest, StartReplayRequest};
+use proto::v1::{CancelReplayRequest, ListAuditEntriesRequest, StartReplayRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -132,25 +132,7 @@ async fn every_change_is_in_the_audit_log(deployment: Arc<Deployment>) -> Result
         .await?;
     let session = format!("{base}/portal-sessions");
     api.post(201, &session, &nothing).await?;
-    // Another role does this, on a caller's own call.
-    let mut history = api::history(&deployment.grpc("history"), api.key()).await?;
-    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-    let replay = StartReplayRequest {
-        account: ACCOUNT.into(),
-        endpoint_id: endpoint.clone(),
-        after: at(1_770_000_000),
-        before: at(1_770_000_100),
-        status: "all".into(),
-        dry_run: true,
-        ..Default::default()
-    };
-    history.start_replay(replay).await?;
-    eventually("the replay is noted", LIMIT, || async {
-        let entries = actions(&api, ACCOUNT).await?;
-        ensure!(entries.iter().any(|one| one["action"] == "replay.started"));
-        Ok(())
-    })
-    .await?;
+    replays_by_both_doors(&deployment, &api, ACCOUNT, &endpoint).await?;
     api.post(200, &format!("{path}/disable"), &nothing).await?;
     api.post(200, &format!("{path}/enable"), &nothing).await?;
     api.expect(204, Method::DELETE, &path, None).await?;
@@ -167,6 +149,9 @@ async fn every_change_is_in_the_audit_log(deployment: Arc<Deployment>) -> Result
         "endpoint.secret_regenerated",
         "portal_session.created",
         "replay.started",
+        "replay.cancelled",
+        "replay.started",
+        "replay.cancelled",
         "endpoint.disabled",
         "endpoint.enabled",
         "endpoint.deleted",
@@ -178,10 +163,12 @@ async fn every_change_is_in_the_audit_log(deployment: Arc<Deployment>) -> Result
         "{updated}"
     );
     ensure!(updated["target"] == endpoint.as_str(), "{updated}");
-    ensure!(
-        entries[5]["via"] == "grpc" && updated["via"] == "rest",
-        "{entries:?}"
-    );
+    for (entry, via) in entries[5..9].iter().zip(["grpc", "grpc", "rest", "rest"]) {
+        ensure!(entry["via"] == via, "{entry}");
+        let target = entry["target"].as_str();
+        ensure!(target.is_some_and(|id| id.starts_with("rpl_")), "{entry}");
+    }
+    ensure!(updated["via"] == "rest", "{updated}");
     for entry in &entries {
         ensure!(entry["address"] == "127.0.0.1", "{entry}");
         ensure!(
@@ -194,7 +181,109 @@ async fn every_change_is_in_the_audit_log(deployment: Arc<Deployment>) -> Result
         !text.contains(&secret) && !text.contains("hush-hush"),
         "{text}"
     );
+    filtered(&deployment, &api, ACCOUNT, &endpoint).await?;
     everywhere(&deployment, &api).await
+}
+
+/// Both doors know the same filters, and refuse what is none.
+async fn filtered(deployment: &Deployment, api: &Api, account: &str, endpoint: &str) -> Result<()> {
+    let path = format!("/v1/accounts/{account}/audit-log");
+    let count = async |query: &str| -> Result<usize> {
+        let page = api.get(&format!("{path}?{query}")).await?;
+        Ok(page["audit_entries"].as_array().context("entries")?.len())
+    };
+    ensure!(count("action=replay.started").await? == 2);
+    ensure!(count("action=replay.started&via=rest").await? == 1);
+    ensure!(count(&format!("target={endpoint}&via=grpc")).await? == 0);
+    ensure!(count("key_id=nobodys").await? == 0);
+    ensure!(count("before=2026-01-01T00:00:00Z").await? == 0);
+    ensure!(count("after=2026-01-01T00:00:00Z&action=endpoint.created").await? == 1);
+    for wrong in ["via=window", "action=eaten", "after=today", "who=me"] {
+        let (status, problem) = api
+            .call(Method::GET, &format!("{path}?{wrong}"), None)
+            .await?;
+        ensure!(status == 400, "{wrong}: {status}: {problem}");
+    }
+    let channel = tonic::transport::Channel::from_shared(deployment.grpc("control"))?;
+    let bearer: MetadataValue<_> = format!("Bearer {}", api.key()).parse()?;
+    let mut client = AuditServiceClient::new(channel.connect().await?);
+    let mut ask = async |asked: ListAuditEntriesRequest| {
+        let mut request = tonic::Request::new(asked);
+        request
+            .metadata_mut()
+            .insert("authorization", bearer.clone());
+        client.list_audit_entries(request).await
+    };
+    let asked = ListAuditEntriesRequest {
+        account: account.to_owned(),
+        action: "replay.cancelled".to_owned(),
+        via: "grpc".to_owned(),
+        ..Default::default()
+    };
+    let listed = ask(asked.clone()).await?.into_inner();
+    ensure!(listed.audit_entries.len() == 1, "{listed:?}");
+    let wrong = ListAuditEntriesRequest {
+        via: "window".to_owned(),
+        ..asked
+    };
+    let refused = ask(wrong).await;
+    ensure!(
+        refused
+            .as_ref()
+            .is_err_and(|status| status.code() == tonic::Code::InvalidArgument),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+/// Begins and cancels a replay over gRPC, which another role than control does,
+/// then over REST. Dry runs change nothing, so they are not noted.
+async fn replays_by_both_doors(
+    deployment: &Deployment,
+    api: &Api,
+    account: &str,
+    endpoint: &str,
+) -> Result<()> {
+    let mut history = api::history(&deployment.grpc("history"), api.key()).await?;
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let replay = StartReplayRequest {
+        account: account.into(),
+        endpoint_id: endpoint.to_owned(),
+        after: at(1_770_000_000),
+        before: at(1_770_000_100),
+        status: "all".into(),
+        dry_run: true,
+        ..Default::default()
+    };
+    history.start_replay(replay.clone()).await?;
+    let replay = StartReplayRequest {
+        dry_run: false,
+        ..replay
+    };
+    let begun = history.start_replay(replay).await?.into_inner();
+    let cancel = CancelReplayRequest {
+        account: account.into(),
+        id: begun.id,
+    };
+    history.cancel_replay(cancel).await?;
+    eventually("the replay's end is noted", LIMIT, || async {
+        let entries = actions(api, account).await?;
+        let noted = |action| entries.iter().any(|one| one["action"] == action);
+        ensure!(noted("replay.started") && noted("replay.cancelled"));
+        Ok(())
+    })
+    .await?;
+    let path = format!("/v1/accounts/{account}/endpoints/{endpoint}/replay");
+    let span = |dry_run| {
+        json!({"after": "2026-02-02T00:00:00Z", "before": "2026-02-03T00:00:00Z",
+            "status": "all", "dry_run": dry_run})
+    };
+    api.post(202, &path, &span(true)).await?;
+    let begun = api.post(202, &path, &span(false)).await?;
+    let id = begun["id"].as_str().context("an id")?;
+    let path = format!("/v1/accounts/{account}/replays/{id}/cancel");
+    api.post(200, &path, &json!({})).await?;
+    Ok(())
 }
 
 /// Keys belong to no account, so they are in the log of all.

@@ -1,6 +1,7 @@
 //! The stores' own promises, the same on SQLite and PostgreSQL: recording
 //! again and in any order changes nothing, final states stay, counts agree.
 
+mod audit;
 mod erasure;
 mod history;
 mod long;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
             .into_iter()
             .chain(recording::scenarios())
             .chain(registry::scenarios())
+            .chain(audit::scenarios())
             .chain(retention::scenarios())
             .chain(search::scenarios())
             .chain(erasure::scenarios())

@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::audit::{Action, Entry};
 use domain::key::{Identity, Need};
 use domain::page::{PageToken, page_size};
-use domain::{AccountId, Problem};
-use store::Registry;
+use domain::{AccountId, Problem, Reason};
+use store::{AuditFilter, Registry};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -50,34 +50,27 @@ impl Control {
         }
     }
 
-    /// What was done in an account, or everywhere, newest first.
+    /// What was done in the filter's account, or everywhere, newest first.
     pub(crate) async fn audit_log(
         &self,
         identity: &Identity,
-        account: Option<&AccountId>,
+        filter: &AuditFilter,
         size: Option<u32>,
         token: &str,
     ) -> Result<Page<Entry>, Problem> {
-        match account {
+        match &filter.account {
             Some(account) => identity.authorise(account, Need::Read)?,
             None => identity.authorise_everywhere(Need::Read)?,
         }
-        let context = account.map_or("audit".to_owned(), |account| format!("audit {account}"));
+        let context = context(filter);
         let cursor = PageToken::decode_or_first(token, &context)?;
         let size = page_size(size);
         let registry = &self.0.deps.registry;
-        let found = registry
-            .audit_entries(account, cursor.as_ref(), size + 1)
-            .await;
-        let found = found.map_err(|error| database(&error))?;
+        let found = registry.audit_entries(filter, cursor.as_ref(), size + 1);
+        let found = found.await.map_err(|error| database(&error))?;
         let place = |entry: &Entry| (entry.at.unix_millis(), entry.id);
-        Ok(Page::assemble(
-            found,
-            size,
-            cursor.as_ref(),
-            &context,
-            place,
-        ))
+        let page = Page::assemble(found.rows, size, cursor.as_ref(), &context, place);
+        Ok(page.ended_at(found.ended_at, cursor.as_ref(), &context))
     }
 
     /// Removes what is older than [`KEPT`], again and again.
@@ -100,4 +93,37 @@ impl Control {
             }
         }
     }
+}
+
+/// Names the list, so that its tokens are of no other. The time is left out: the
+/// last hour is another one at each page.
+fn context(filter: &AuditFilter) -> String {
+    let filter = AuditFilter {
+        after: None,
+        before: None,
+        ..filter.clone()
+    };
+    format!("audit {filter:?}")
+}
+
+/// Reads one of a few words; empty is none.
+///
+/// # Errors
+///
+/// Names the words that there are.
+pub(crate) fn word<T: Copy>(
+    field: &str,
+    text: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<Option<T>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let found = all.iter().copied().find(|one| name(*one) == text);
+    found.map(Some).ok_or_else(|| {
+        let words: Vec<_> = all.iter().copied().map(name).collect();
+        let what = format!("use one of {}", words.join(", "));
+        Problem::of_field(Reason::RequestMalformed, field, what)
+    })
 }

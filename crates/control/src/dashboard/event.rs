@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason};
 use proto::status::to_problem;
@@ -186,7 +187,8 @@ pub(super) async fn resend(State(control): State<Control>, scope: Scope, form: F
         endpoint_id: form.text("endpoint_id"),
     };
     let resent = control.history().resend_event(request).await;
-    resent.map_err(unavailable)?;
+    let delivery = resent.map_err(unavailable)?.into_inner().delivery_id;
+    scope.note(&control, Action::EventResent, &delivery).await;
     let to = format!("/accounts/{}/events/{}", scope.account, scope.id);
     Ok(Redirect::to(&to).into_response())
 }

@@ -221,9 +221,7 @@ pub(super) async fn resend(State(control): State<Control>, scope: Scope) -> Answ
     let resent = control.history().resend_event(request).await;
     let resent = resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
     let delivery = resent.into_inner().delivery_id;
-    let account = Some(&scope.account);
-    let note = control.note(&scope.identity, account, Action::EventResent, &delivery);
-    note.await;
+    scope.note(&control, Action::EventResent, &delivery).await;
     Ok(Redirect::to(&to).into_response())
 }
 

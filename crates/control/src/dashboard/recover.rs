@@ -4,9 +4,10 @@
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
+use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason, Timestamp};
 use proto::status::to_problem;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 
 use super::editor::{self, endpoint_id};
 use super::endpoints;
-use super::forms::{Errors, Form};
+use super::forms::{Errors, Form, Query};
 use super::history::shown_time;
 use super::page::{Answer, Frame, render, status_of};
 use super::plain::shown;
@@ -142,6 +143,9 @@ pub(super) async fn begin(State(control): State<Control>, scope: Scope, form: Fo
     };
     match begun {
         Ok(replay) => {
+            scope
+                .note(&control, Action::ReplayStarted, &replay.id)
+                .await;
             let to = format!("{}/recoveries/{}", account(&scope), replay.id);
             Ok(Redirect::to(&to).into_response())
         }
@@ -222,6 +226,9 @@ pub(super) async fn cancel(State(control): State<Control>, scope: Scope) -> Answ
     };
     let cancelled = control.history().cancel_replay(request).await;
     cancelled.map_err(|status| unavailable(&status))?;
+    scope
+        .note(&control, Action::ReplayCancelled, &scope.id)
+        .await;
     Ok(Redirect::to(&here(&scope)).into_response())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
-use domain::audit::Via;
+use domain::audit::{Action, Via};
 use domain::key::{Identity, Need};
 use domain::{AccountId, Problem, Reason};
 
@@ -73,6 +73,14 @@ impl FromRequestParts<Control> for Scope {
             id: param("id").to_owned(),
             brand: brand(parts),
         })
+    }
+}
+
+impl Scope {
+    /// Notes what the visitor did here through another role.
+    pub(super) async fn note(&self, control: &Control, action: Action, target: &str) {
+        let account = Some(&self.account);
+        control.note(&self.identity, account, action, target).await;
     }
 }
 

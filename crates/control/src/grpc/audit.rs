@@ -1,14 +1,16 @@
 //! `AuditService`.
 
-use domain::audit::{Entry, Via};
-use domain::{AccountId, Problem};
+use domain::audit::{Action, Entry, Via};
+use domain::{AccountId, Problem, Reason, Timestamp};
 use proto::status::from_problem;
-use proto::time::to_proto;
+use proto::time::{from_proto, to_proto};
 use proto::v1::audit_service_server::AuditService;
 use proto::v1::{AuditEntry, ListAuditEntriesRequest, ListAuditEntriesResponse};
+use store::AuditFilter;
 use tonic::{Request, Response, Status};
 
 use super::Service;
+use crate::core::audit_word as word;
 
 impl Service {
     async fn audit_entries(
@@ -20,12 +22,20 @@ impl Service {
         let origin = proto::metadata::origin(Via::Grpc, request.extensions());
         let identity = identity.coming_from(origin);
         let message = request.into_inner();
-        let account = match message.account.as_str() {
-            "" => None,
-            account => Some(AccountId::parse(account)?),
+        let filter = AuditFilter {
+            account: match message.account.as_str() {
+                "" => None,
+                account => Some(AccountId::parse(account)?),
+            },
+            key_id: message.key_id,
+            via: word("via", &message.via, Via::ALL, Via::as_str)?,
+            action: word("action", &message.action, Action::ALL, Action::as_str)?,
+            target: message.target,
+            after: instant("after", message.after.as_ref())?,
+            before: instant("before", message.before.as_ref())?,
         };
         let (size, token) = (Some(message.page_size), &message.page_token);
-        let page = self.0.audit_log(&identity, account.as_ref(), size, token);
+        let page = self.0.audit_log(&identity, &filter, size, token);
         let page = page.await?;
         Ok(ListAuditEntriesResponse {
             audit_entries: page.items.into_iter().map(entry).collect(),
@@ -33,6 +43,14 @@ impl Service {
             prev_page_token: page.prev_page_token,
         })
     }
+}
+
+fn instant(field: &str, at: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Problem> {
+    at.map(|at| {
+        let what = "use an instant within range";
+        from_proto(at).ok_or_else(|| Problem::of_field(Reason::RequestMalformed, field, what))
+    })
+    .transpose()
 }
 
 fn entry(entry: Entry) -> AuditEntry {

@@ -101,6 +101,9 @@ pub(super) async fn start(
     scope.identity.authorise(&scope.account, Need::Admin)?;
     let endpoint = endpoint_id(&scope.id)?;
     let mut fields = Fields::parse(&body)?;
+    let dry_run = fields
+        .optional("dry_run", "true or false")?
+        .unwrap_or(false);
     let request = StartReplayRequest {
         account: scope.account.to_string(),
         endpoint_id: endpoint.to_string(),
@@ -110,17 +113,17 @@ pub(super) async fn start(
         event_types: fields
             .optional("event_types", "a list of names")?
             .unwrap_or_default(),
-        dry_run: fields
-            .optional("dry_run", "true or false")?
-            .unwrap_or(false),
+        dry_run,
     };
     fields.finish()?;
     let started = control.history().start_replay(request).await;
     let started = started.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
     let started = started.into_inner();
-    scope
-        .note(&control, Action::ReplayStarted, &started.id)
-        .await;
+    if !dry_run {
+        scope
+            .note(&control, Action::ReplayStarted, &started.id)
+            .await;
+    }
     Ok((StatusCode::ACCEPTED, Json(started.into())))
 }
 

@@ -45,8 +45,11 @@ impl Service {
             dry_run: message.dry_run,
         };
         let replay = self.0.start_replay(&account, &endpoint, asked).await?;
-        self.note(&identity, &account, Action::ReplayStarted, &replay.id)
-            .await;
+        // A dry run changes nothing.
+        if !message.dry_run {
+            self.note(&identity, &account, Action::ReplayStarted, &replay.id)
+                .await;
+        }
         Ok(replay)
     }
 

@@ -1,17 +1,75 @@
 use std::net::IpAddr;
 
-use domain::audit::{Entry, Origin};
+use domain::audit::{Action, Entry, Origin, Via};
 use domain::page::{Cursor, Direction};
 use domain::{AccountId, Timestamp};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::{Registry, unreadable};
-use crate::Error;
+use crate::{Error, Found};
 
 /// Old entries are removed that many at a time.
 const BATCH: i64 = 500;
 
+/// Entries that one page looks at; a page that ends there says so.
+const LOOKED_AT: i64 = 1_000;
+
 const COLUMNS: &str = "id, at, account, key_id, via, address, action, target, detail";
+
+/// Which entries; what is empty or `None` means any.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    pub account: Option<AccountId>,
+    pub key_id: String,
+    pub via: Option<Via>,
+    pub action: Option<Action>,
+    /// The whole id or name of what it was done to.
+    pub target: String,
+    /// Done at or after.
+    pub after: Option<Timestamp>,
+    /// Done before.
+    pub before: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    /// What an entry must have, beyond account and time: column and value.
+    fn wanted(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let words = [
+            ("key_id", self.key_id.as_str()),
+            ("via", self.via.map_or("", Via::as_str)),
+            ("action", self.action.map_or("", Action::as_str)),
+            ("target", self.target.as_str()),
+        ];
+        words.into_iter().filter(|(_, value)| !value.is_empty())
+    }
+}
+
+/// Adds the account's entries, or all, of the time that is asked for beyond the
+/// cursor, nearest first.
+macro_rules! near {
+    ($query:ident, $filter:expr, $cursor:expr) => {{
+        let (filter, cursor): (&AuditFilter, Option<&Cursor>) = ($filter, $cursor);
+        let (beyond, order) = match cursor.map(|cursor| cursor.direction) {
+            Some(Direction::Prev) => (") > (", "ASC"),
+            Some(Direction::Next) | None => (") < (", "DESC"),
+        };
+        let (at, id) = cursor.map_or((i64::MAX, Uuid::max()), |cursor| (cursor.at, cursor.id));
+        $query.push(" FROM audit WHERE (at, id").push(beyond);
+        $query.push_bind(at).push(", ").push_bind(id).push(")");
+        if let Some(account) = &filter.account {
+            $query.push(" AND account = ").push_bind(account.as_str());
+        }
+        if let Some(after) = filter.after {
+            $query.push(" AND at >= ").push_bind(after.unix_millis());
+        }
+        if let Some(before) = filter.before {
+            $query.push(" AND at < ").push_bind(before.unix_millis());
+        }
+        $query.push(format!(" ORDER BY at {order}, id {order} LIMIT "));
+        order
+    }};
+}
 
 #[derive(Debug, sqlx::FromRow)]
 struct Row {
@@ -95,44 +153,40 @@ impl Registry {
         })
     }
 
-    /// Entries of an account, or all of them, beyond a cursor, nearest first, at
-    /// most `limit`.
+    /// Entries beyond a cursor, nearest first, at most `limit`.
     ///
     /// # Errors
     ///
     /// An outage.
     pub async fn audit_entries(
         &self,
-        account: Option<&AccountId>,
+        filter: &AuditFilter,
         cursor: Option<&Cursor>,
         limit: u32,
-    ) -> Result<Vec<Entry>, Error> {
-        let (beyond, order) = match cursor.map(|cursor| cursor.direction) {
-            Some(Direction::Prev) => (">", "ASC"),
-            Some(Direction::Next) | None => ("<", "DESC"),
-        };
-        let of_account = if account.is_some() {
-            "account = $4 AND"
-        } else {
-            ""
-        };
-        let query = format!(
-            "SELECT {COLUMNS} FROM audit WHERE {of_account} (at, id) {beyond} ($1, $2) \
-             ORDER BY at {order}, id {order} LIMIT $3"
-        );
-        let (at, id) = cursor.map_or((i64::MAX, Uuid::max()), |cursor| (cursor.at, cursor.id));
-        let rows: Vec<Row> = reading!(self.pool, connection => {
-            let question = sqlx::query_as(sqlx::AssertSqlSafe(query.clone()))
-                .bind(at)
-                .bind(id)
-                .bind(i64::from(limit));
-            let question = match account {
-                Some(account) => question.bind(account.as_str().to_owned()),
-                None => question,
-            };
-            Ok(question.fetch_all(&mut *connection).await?)
+    ) -> Result<Found<Entry>, Error> {
+        let (rows, ended_at): (Vec<Row>, _) = reading!(self.pool, connection => {
+            let mut query =
+                QueryBuilder::new(format!("SELECT {COLUMNS} FROM (SELECT {COLUMNS}"));
+            let order = near!(query, filter, cursor);
+            query.push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
+            for (column, value) in filter.wanted() {
+                query.push(format!(" AND {column} = ")).push_bind(value.to_owned());
+            }
+            query.push(format!(" ORDER BY at {order}, id {order} LIMIT "));
+            query.push_bind(i64::from(limit));
+            let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *connection).await?;
+            let full = u32::try_from(rows.len()).is_ok_and(|found| found >= limit);
+            if full || filter.wanted().next().is_none() {
+                return Ok((rows, None));
+            }
+            let mut query = QueryBuilder::new("SELECT at, id");
+            near!(query, filter, cursor);
+            query.push("1 OFFSET ").push_bind(LOOKED_AT - 1);
+            let ended_at = query.build_query_as().fetch_optional(&mut *connection).await?;
+            Ok((rows, ended_at))
         })?;
-        rows.into_iter().map(Row::read).collect()
+        let rows = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(Found { rows, ended_at })
     }
 
     /// Removes some of the entries from before `end`; whether there may be more.

@@ -52,8 +52,9 @@ impl Operation {
         let mut path = self.path.replace("{account}", account);
         if let Some((before, _)) = self.path.split_once("/{id}") {
             let kind = before.rsplit('/').next().unwrap_or_default();
-            // A key's id is not an account's.
-            let id = ids.of(kind).unwrap_or("0123456789abcdef");
+            let id = ids
+                .of(kind)
+                .with_context(|| format!("{}: {kind}", self.id))?;
             path = path.replace("{id}", id);
         }
         let mut query = Vec::new();

@@ -44,6 +44,7 @@ pub(super) struct Ids {
     pub(super) attempt: String,
     pub(super) replay: String,
     pub(super) erasure: String,
+    pub(super) key: String,
 }
 
 impl Ids {
@@ -57,6 +58,7 @@ impl Ids {
             attempt: format!("att_{id}"),
             replay: format!("rpl_{id}"),
             erasure: format!("ers_{id}"),
+            key: "0123456789abcdef".to_owned(),
         }
     }
 
@@ -69,6 +71,7 @@ impl Ids {
             ("attempt", &self.attempt),
             ("replay", &self.replay),
             ("erasure", &self.erasure),
+            ("key", &self.key),
         ];
         let found = kinds.iter().find(|(kind, _)| word.starts_with(kind));
         found.map(|(_, id)| id.as_str())
@@ -83,6 +86,7 @@ impl Ids {
             &self.attempt,
             &self.replay,
             &self.erasure,
+            &self.key,
         ];
         ids.iter().fold(text.to_owned(), |text, id| {
             text.replace(id.as_str(), "<id>")
@@ -154,6 +158,7 @@ async fn things(api: &Api, receiver: &Receiver) -> Result<Ids> {
         delivery: text(&attempt["delivery_id"])?,
         attempt: text(&attempt["id"])?,
         replay: text(&replay["id"])?,
+        key: key(api, "read", Some(THEIRS)).await?.1,
         endpoint,
         event,
     })
