@@ -1,5 +1,6 @@
 //! The scenarios by name.
 
+mod dashboard;
 mod drain;
 mod fan_out;
 mod hanging;
@@ -101,6 +102,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "drain-1m",
         about: "a backlog of 1,000,000 deliveries",
         run: |options| Box::pin(drain::run(options)),
+    },
+    Scenario {
+        name: "dashboard",
+        about: "Message History with 100,000 attempts: first, middle and last page",
+        run: |options| Box::pin(dashboard::run(options)),
     },
     Scenario {
         name: "history",
