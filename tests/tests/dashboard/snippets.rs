@@ -1,5 +1,5 @@
-//! The snippets that the dashboard shows, run as printed in the languages that
-//! are here anyway.
+//! The snippets that the dashboard shows, run as printed; those in Go and Java
+//! are not, for their tools are large.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -28,7 +28,7 @@ struct Around {
     command: &'static [&'static str],
 }
 
-const AROUND: [Around; 2] = [
+const AROUND: [Around; 4] = [
     Around {
         snippet: "verify.mjs",
         name: "main.mjs",
@@ -44,6 +44,20 @@ const AROUND: [Around; 2] = [
                   secret, body, signature = sys.argv[1:]\n\
                   print(str(verify(secret, body.encode(), signature)).lower())\n",
         command: &["python3"],
+    },
+    Around {
+        snippet: "verify.php",
+        name: "main.php",
+        program: "<?php\nrequire 'verify.php';\n\
+                  [, $secret, $body, $signature] = $argv;\n\
+                  echo json_encode(verify($secret, $body, $signature));\n",
+        command: &["php"],
+    },
+    Around {
+        snippet: "verify.rb",
+        name: "main.rb",
+        program: "require_relative \"verify\"\nputs verify(*ARGV)\n",
+        command: &["ruby"],
     },
 ];
 

@@ -1,5 +1,5 @@
-//! How to verify `X-Webhook-Signature`. Each is a whole file; tests run those
-//! whose language they have.
+//! How to verify `X-Webhook-Signature`. Each is a whole file; tests run all but
+//! those in Go and Java.
 
 pub(in crate::dashboard) struct Snippet {
     /// In the address.
