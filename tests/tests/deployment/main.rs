@@ -2,6 +2,7 @@
 //! that their numbers agree with the program's, and that the roles run with
 //! exactly what they say.
 
+mod collector;
 mod image;
 mod numbers;
 mod observability;
