@@ -1,4 +1,6 @@
-//! The admin address: liveness, readiness, metrics, the log's level.
+//! The admin address: liveness, readiness, metrics, the log's level. Health is told
+//! in gRPC too, so that a kubelet, which speaks no TLS to gRPC, can ask for it
+//! whatever the roles' own address wants.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +11,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::sync::watch;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::logs::Logs;
 use crate::metrics::Metrics;
@@ -36,8 +40,11 @@ pub(crate) fn router(
     readiness: watch::Receiver<Readiness>,
     metrics: Metrics,
     logs: Logs,
+    health: HealthReporter,
 ) -> Router {
+    let health = HealthServer::new(HealthService::from_health_reporter(health));
     Router::new()
+        .route_service("/grpc.health.v1.Health/{method}", health)
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
@@ -116,6 +123,7 @@ mod tests {
             readiness,
             Metrics::start(resource("test")).unwrap(),
             Logs::detached(),
+            HealthReporter::new(),
         );
         let waits_for =
             BTreeMap::from([("ingest".to_owned(), "jetstream is not connected".to_owned())]);
@@ -145,6 +153,7 @@ mod tests {
             readiness,
             Metrics::start(resource("test")).unwrap(),
             Logs::detached(),
+            HealthReporter::new(),
         );
         let (status, body) = get(&router, "/metrics").await;
         assert_eq!(status, StatusCode::OK);

@@ -88,6 +88,7 @@ pub(crate) async fn run(
     let addresses = doors.addresses().clone();
     let stop_admin = CancellationToken::new();
     let mut admin_server = JoinSet::new();
+    let health = HealthReporter::new();
     let admin_incoming = accept::accept(
         vec![(doors.admin, accept::plain())],
         Speaks::Http,
@@ -101,6 +102,7 @@ pub(crate) async fn run(
             readiness_seen,
             sending.metrics.clone(),
             process.logs.clone(),
+            health.clone(),
         ),
         Arc::default(),
         stop_admin.clone(),
@@ -113,7 +115,6 @@ pub(crate) async fn run(
         routes,
         http,
     } = parts::assemble(&process, &foundation, &addresses)?;
-    let health = HealthReporter::new();
     let certificates = &foundation.certificates;
     let grpc = doors.grpc.map(|listener| {
         let mut listeners = vec![secured(listener, certificates, |now| now.grpc.clone())];

@@ -18,7 +18,10 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Uri};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tower::Service as _;
 
 const ACCOUNT: &str = "secured";
@@ -57,11 +60,30 @@ async fn everything_speaks_tls_and_knows_its_callers(_: Mode) -> Result<()> {
     .await?;
 
     callers_need_a_certificate(&deployment, &ca, &stranger).await?;
+    a_kubelet_asks_in_plain_text(&deployment).await?;
     receiver.wait_for("hook", 2, LIMIT).await?;
     nobody_trusts_a_stranger(&deployment, &stranger).await?;
     a_new_certificate_is_used_without_a_restart(&deployment, &ca, &api).await?;
     let errors = deployment.errors_logged()?;
     ensure!(errors.is_empty(), "{errors:?}");
+    Ok(())
+}
+
+/// A kubelet's gRPC probes know no TLS.
+async fn a_kubelet_asks_in_plain_text(deployment: &Deployment) -> Result<()> {
+    for (role, service) in [
+        ("ingest", "postrider.v1.IngestService"),
+        ("history", "postrider.v1.HistoryService"),
+        ("control", "postrider.v1.EndpointService"),
+    ] {
+        let admin = Endpoint::new(deployment.admin(role))?;
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let mut client = HealthClient::new(admin.connect().await?);
+        let status = client.check(request).await?.into_inner().status();
+        ensure!(status == ServingStatus::Serving, "{service}: {status:?}");
+    }
     Ok(())
 }
 
