@@ -15,8 +15,9 @@ use tracing::{debug, info, warn};
 
 use crate::Error;
 
-/// A dead peer is found after this.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// A dead peer is found after three of them: about when another server leads what
+/// it led.
+const PING_INTERVAL: Duration = Duration::from_secs(4);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bounds every call and every wait for a publish ack.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -29,6 +29,8 @@ const TRY: Duration = Duration::from_millis(1_500);
 /// A lost connection comes back within this, or the call is refused.
 const RECONNECT_PATIENCE: Duration = Duration::from_millis(750);
 const PAUSE: Duration = Duration::from_millis(50);
+/// What is published for ever is spoken of after so long, each time.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 /// What became of a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +116,7 @@ impl Broker {
         payload: Bytes,
     ) -> Result<u64, Error> {
         let mut pause = PAUSE;
+        let mut said = Instant::now();
         loop {
             let far = Instant::now() + 2 * TRY;
             let tried = self
@@ -121,6 +124,10 @@ impl Broker {
                 .await;
             match tried {
                 Ok(ack) => return Ok(ack.sequence),
+                Err(error) if error.is_outage() && said.elapsed() >= SAY_AGAIN => {
+                    tracing::warn!(%error, subject, "nats-server does not take it: publishing again");
+                    said = Instant::now();
+                }
                 Err(error) if error.is_outage() => {
                     tracing::debug!(%error, subject, "publishing again");
                 }
