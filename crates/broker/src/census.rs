@@ -14,7 +14,7 @@ const STREAMS: [&str; 7] = [
 ];
 
 /// Durables that processes share: stream, durable, and what metrics call it.
-const SHARED: [(&str, &str, &str); 5] = [
+pub(crate) const SHARED: [(&str, &str, &str); 5] = [
     (EVENTS, "fanout", "fanout"),
     (EVENTS, "history", "history_events"),
     (PLANS, "history", "history_plans"),

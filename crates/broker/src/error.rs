@@ -11,8 +11,8 @@ pub enum Error {
     Configuration(String),
     /// Another partition count than at the first start.
     #[error(
-        "the streams were made for {stored} partitions and {configured} are configured; the count \
-         cannot change, set it back to {stored}"
+        "the streams were made for {stored} partitions and {configured} are configured: set it back \
+         to {stored}, or move what waits with `postrider migrate --repartition`"
     )]
     PartitionsChanged {
         /// As stored with the stream.
@@ -20,6 +20,12 @@ pub enum Error {
         /// As asked for now.
         configured: NonZeroU16,
     },
+    /// What waits cannot be moved to other partitions now.
+    #[error(
+        "{0} still runs: what waits can be moved to other partitions only while no fanout, \
+         dispatcher, history and control runs"
+    )]
+    Busy(String),
     /// Somebody else wrote the entry since it was read.
     #[error("the entry has changed meanwhile")]
     Conflict,

@@ -21,7 +21,7 @@ use crate::topology::{
 use crate::{Broker, Error};
 
 /// The sequence of the message that this one replaces.
-const REWRITTEN: &str = "Postrider-Rewritten";
+pub(crate) const REWRITTEN: &str = "Postrider-Rewritten";
 
 /// A stream with events' data in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Broker {
             self.publish_for_ever(subject, headers, Bytes::from(payload))
                 .await?;
         }
-        let remove = self.remove(stored.log, stored.sequence);
+        let remove = self.remove(stored.log.stream(), stored.sequence);
         timeout(CALL_TIMEOUT, remove)
             .await
             .map_err(|_| Error::unavailable("no answer in time"))?
@@ -205,8 +205,9 @@ impl Broker {
         }
     }
 
-    async fn remove(&self, log: Log, sequence: u64) -> Result<(), Error> {
-        let stream = self.jetstream.get_stream_no_info(log.stream()).await;
+    /// Removes a message, if it is still there, and overwrites it on disk.
+    pub(crate) async fn remove(&self, stream: &str, sequence: u64) -> Result<(), Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await;
         let stream = stream.map_err(Error::unavailable)?;
         let Err(error) = stream.delete_message(sequence).await else {
             return Ok(());

@@ -23,13 +23,15 @@ pub(crate) const LEASES: &str = "KV_leases";
 
 /// Where DELIVERIES keeps the partition count.
 const PARTITIONS_KEY: &str = "postrider-partitions";
+/// Is there while what waits is moved to that count.
+const MOVING_KEY: &str = "postrider-repartitioning";
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Fixed at the first start.
+    /// Fixed at the first start, until [`crate::Broker::repartition`].
     pub partitions: NonZeroU16,
     /// How long a repeated publish is recognised.
     pub duplicate_window: Duration,
@@ -94,6 +96,29 @@ pub(crate) const VERIFY_ENDPOINT_SUBJECT: &str = "command.verify_endpoint";
 pub(crate) const RAISE_EVENT_SUBJECT: &str = "command.raise_event";
 pub(crate) const NOTE_KEY_USES_SUBJECT: &str = "command.note_key_uses";
 pub(crate) const NOTE_AUDIT_SUBJECT: &str = "command.note_audit";
+
+/// The partition count that DELIVERIES keeps.
+pub(crate) fn stored_partitions(deliveries: &Config) -> Option<NonZeroU16> {
+    deliveries.metadata.get(PARTITIONS_KEY)?.parse().ok()
+}
+
+/// Whether what waits may still stand under another count's numbers.
+pub(crate) fn is_moving(deliveries: &Config) -> bool {
+    deliveries.metadata.contains_key(MOVING_KEY)
+}
+
+/// Sets both.
+pub(crate) fn set_partitions(deliveries: &mut Config, partitions: NonZeroU16, moving: bool) {
+    let metadata = &mut deliveries.metadata;
+    // The server's own entries are its own to set.
+    metadata.retain(|key, _| !key.starts_with("_nats."));
+    metadata.insert(PARTITIONS_KEY.to_owned(), partitions.to_string());
+    if moving {
+        metadata.insert(MOVING_KEY.to_owned(), "true".to_owned());
+    } else {
+        metadata.remove(MOVING_KEY);
+    }
+}
 
 /// The streams as they should be.
 fn streams(settings: &Settings) -> [Config; 8] {

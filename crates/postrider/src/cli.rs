@@ -43,7 +43,12 @@ pub(crate) enum Command {
     /// Run the role that holds endpoints and keys and answers REST
     Control(Process),
     /// Bring the database to this version's schema and, with nats_url, the streams too
-    Migrate,
+    Migrate {
+        /// Move what waits to the configured number of partitions; only while no
+        /// fanout, dispatcher, history and control runs
+        #[arg(long)]
+        repartition: bool,
+    },
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

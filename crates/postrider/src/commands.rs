@@ -34,7 +34,9 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         } => client::history::run(command).await?,
         Command::History { process, .. } => role(Role::History, process.flags(), file).await?,
         Command::Control(process) => role(Role::Control, process.flags(), file).await?,
-        Command::Migrate => migrate(&Loaded::new(&Vec::new(), file)?).await?,
+        Command::Migrate { repartition } => {
+            migrate(&Loaded::new(&Vec::new(), file)?, repartition).await?;
+        }
         Command::Config(ConfigCommand::Show { standalone, json }) => {
             show(&Loaded::new(&standalone.flags(), file)?, json)?;
         }
@@ -109,7 +111,7 @@ async fn standalone(flags: &Standalone, file: Option<PathBuf>) -> Result<()> {
     serve::standalone(Loaded::new(&flags.flags(), file)?, None).await
 }
 
-async fn migrate(loaded: &Loaded) -> Result<()> {
+async fn migrate(loaded: &Loaded, repartition: bool) -> Result<()> {
     let Some(url) = &loaded.config.database_url else {
         let missing = config::Error::Missing {
             setting: Setting::DatabaseUrl,
@@ -119,11 +121,20 @@ async fn migrate(loaded: &Loaded) -> Result<()> {
     };
     database::migrate(&database::open(url).await?).await?;
     print("the database has this version's schema")?;
-    if loaded.config.nats_url.is_none() {
+    if loaded.config.nats_url.is_none() && !repartition {
         return Ok(());
     }
     Logs::start(&loaded.config);
     let broker = streams::connect(&loaded.config, "migrate").await?;
+    if repartition {
+        let partitions = loaded.config.partitions;
+        let moved = broker.repartition(partitions).await;
+        let moved = moved.context("what waits is not moved yet: run this again")?;
+        for (stream, count) in moved.into_iter().flatten() {
+            print(&format!("{stream}: {count} messages moved"))?;
+        }
+        print(&format!("there are {partitions} partitions"))?;
+    }
     tokio::time::timeout(STREAMS_LIMIT, streams::ensure(&broker, &loaded.config))
         .await
         .context("nats-server has not confirmed the streams within 10 minutes")??;

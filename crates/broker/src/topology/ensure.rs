@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{ErrorCode, kv};
 use domain::Partitions;
 
-use super::{DELIVERIES, PARTITIONS_KEY, Settings, streams};
+use super::{DELIVERIES, Settings, is_moving, stored_partitions, streams};
 use crate::directory::Bucket;
 use crate::{Broker, Error};
 
@@ -68,17 +68,20 @@ impl Broker {
         let Some(config) = self.stream_config(DELIVERIES).await? else {
             return Ok(());
         };
-        let stored = config.metadata.get(PARTITIONS_KEY);
-        match stored.and_then(|text| text.parse().ok()) {
+        match stored_partitions(&config) {
             Some(stored) if stored != configured => {
                 Err(Error::PartitionsChanged { stored, configured })
             }
+            _ if is_moving(&config) => Err(Error::unavailable(
+                "what waits is being moved to other partitions, and `postrider migrate \
+                 --repartition` has not ended yet",
+            )),
             _ => Ok(()),
         }
     }
 
     /// `None`: there is no such stream.
-    async fn stream_config(&self, name: &str) -> Result<Option<Config>, Error> {
+    pub(crate) async fn stream_config(&self, name: &str) -> Result<Option<Config>, Error> {
         match self.jetstream.get_stream(name).await {
             Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
             Err(error) => match error.kind() {
