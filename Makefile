@@ -109,7 +109,7 @@ build-tools:
 .PHONY: test-tools
 test-tools: build-tools
 	@scripts/packages node nodejs npm npm chromium chromium '/usr/lib/postgresql/*/bin/initdb' postgresql promtool prometheus \
-		php php-cli ruby ruby
+		php php-cli ruby ruby ip iproute2 unshare util-linux
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     ServerKilled(usize),
     ServerDrained(usize),
     ServerHangs(usize),
+    ServerCutOff(usize),
+    TwoServersKilled(usize),
     DatabaseAway,
 }
 
@@ -29,12 +31,14 @@ impl Fault {
     pub(crate) fn any(chance: &mut Chance) -> Self {
         let role = ROLES[chance.below(ROLES.len() as u64) as usize];
         let node = chance.below(NODES as u64) as usize;
-        match chance.below(6) {
+        match chance.below(8) {
             0 => Self::RoleKilled(role),
             1 => Self::RoleRestarted(role),
             2 => Self::ServerKilled(node),
             3 => Self::ServerDrained(node),
             4 => Self::ServerHangs(node),
+            5 => Self::ServerCutOff(node),
+            6 => Self::TwoServersKilled(node),
             _ => Self::DatabaseAway,
         }
     }
@@ -47,6 +51,12 @@ impl Fault {
             Self::ServerKilled(node) => deployment.cluster().await.kill(node)?,
             Self::ServerDrained(node) => deployment.cluster().await.drain(node).await?,
             Self::ServerHangs(node) => deployment.cluster().await.signal(node, Signal::STOP)?,
+            Self::ServerCutOff(node) => deployment.cluster().await.network()?.pull(node)?,
+            Self::TwoServersKilled(but) => {
+                for node in others(but) {
+                    deployment.cluster().await.kill(node)?;
+                }
+            }
             Self::DatabaseAway => deployment.stop_database().await?,
         }
         match self {
@@ -63,6 +73,21 @@ impl Fault {
                 deployment.cluster().await.signal(node, Signal::CONT)?;
                 deployment.cluster().await.healthy(node).await?;
             }
+            Self::ServerCutOff(node) => {
+                // Longer than an election takes.
+                tokio::time::sleep(3 * AWAY).await;
+                deployment.cluster().await.network()?.plug(node)?;
+                deployment.cluster().await.healthy(node).await?;
+            }
+            Self::TwoServersKilled(but) => {
+                tokio::time::sleep(AWAY).await;
+                for node in others(but) {
+                    deployment.cluster().await.start(node)?;
+                }
+                for node in others(but) {
+                    deployment.cluster().await.healthy(node).await?;
+                }
+            }
             Self::DatabaseAway => {
                 tokio::time::sleep(AWAY).await;
                 deployment.start_database().await?;
@@ -70,6 +95,10 @@ impl Fault {
         }
         deployment.ready(READY).await
     }
+}
+
+fn others(but: usize) -> impl Iterator<Item = usize> {
+    (0..NODES).filter(move |node| *node != but)
 }
 
 impl fmt::Display for Fault {
@@ -80,6 +109,8 @@ impl fmt::Display for Fault {
             Self::ServerKilled(node) => write!(f, "nats-server {node} killed"),
             Self::ServerHangs(node) => write!(f, "nats-server {node} hangs"),
             Self::ServerDrained(node) => write!(f, "nats-server {node} drained"),
+            Self::ServerCutOff(node) => write!(f, "nats-server {node} cut off"),
+            Self::TwoServersKilled(but) => write!(f, "all nats-servers but {but} killed"),
             Self::DatabaseAway => write!(f, "database away"),
         }
     }

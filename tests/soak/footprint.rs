@@ -1,9 +1,12 @@
 //! What the processes hold: memory and file handles, over time.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::deployment::Deployment;
+use tokio::task::JoinSet;
 
 /// A process may grow by so much: caches fill, histories of ten minutes too.
 const MEMORY_GROWTH: f64 = 1.5;
@@ -11,39 +14,56 @@ const MEMORY_SLACK: u64 = 64 << 20;
 const HANDLES_GROWTH: f64 = 1.5;
 const HANDLES_SLACK: u64 = 64;
 
+const INTERVAL: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Clone, Copy)]
 struct Footprint {
+    at: Instant,
     memory_bytes: u64,
     handles: u64,
 }
 
 /// Of every kind of process, in the order they were taken.
-#[derive(Debug, Default)]
-pub(crate) struct Footprints(BTreeMap<String, Vec<Footprint>>);
+type Taken = BTreeMap<String, Vec<Footprint>>;
+
+/// Taken again and again for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Footprints {
+    began: Instant,
+    taken: Arc<Mutex<Taken>>,
+    _task: JoinSet<()>,
+}
 
 impl Footprints {
-    pub(crate) async fn take(&mut self, deployment: &Deployment) -> Result<()> {
-        for (name, id) in deployment.process_ids().await? {
-            // What ends at this moment is looked at the next time.
-            if let Ok(found) = footprint(id) {
-                self.0.entry(name).or_default().push(found);
-            }
+    pub(crate) fn watch(deployment: Arc<Deployment>) -> Self {
+        let taken: Arc<Mutex<Taken>> = Arc::default();
+        let mut task = JoinSet::new();
+        task.spawn(take(deployment, Arc::clone(&taken)));
+        Self {
+            began: Instant::now(),
+            taken,
+            _task: task,
         }
-        Ok(())
     }
 
-    /// Prints and judges them: the last third against the middle one. The first
-    /// is for filling caches.
+    /// Prints and judges them: the last third of the time against the middle one.
+    /// The first is for filling caches.
     pub(crate) fn report(&self) -> Result<()> {
+        let third = self.began.elapsed() / 3;
+        let (first_end, middle_end) = (self.began + third, self.began + 2 * third);
+        let taken = self.taken.lock().expect("no panic holds it");
         let mut grown = Vec::new();
         println!(
             "{:<12} {:>14} {:>14} {:>9} {:>9}",
             "", "middle MB", "last MB", "middle", "last"
         );
-        for (name, all) in &self.0 {
-            let third = all.len() / 3;
-            let middle = largest(&all[third..2 * third]);
-            let last = largest(&all[2 * third..]);
+        for (name, all) in taken.iter() {
+            let between = |from, to| {
+                let inside = all.iter().filter(|one| (from..to).contains(&one.at));
+                largest(inside).with_context(|| format!("no look at {name}"))
+            };
+            let middle = between(first_end, middle_end)?;
+            let last = between(middle_end, Instant::now())?;
             println!(
                 "{name:<12} {:>14} {:>14} {:>9} {:>9}",
                 middle.memory_bytes >> 20,
@@ -62,12 +82,23 @@ impl Footprints {
     }
 }
 
-fn largest(all: &[Footprint]) -> Footprint {
-    let none = Footprint {
-        memory_bytes: 0,
-        handles: 0,
-    };
-    all.iter().fold(none, |largest, one| Footprint {
+async fn take(deployment: Arc<Deployment>, taken: Arc<Mutex<Taken>>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let ids = deployment.process_ids().await;
+        let mut taken = taken.lock().expect("no panic holds it");
+        for (name, id) in ids.into_iter().flatten() {
+            // What ends at this moment is looked at the next time.
+            if let Ok(found) = footprint(id) {
+                taken.entry(name).or_default().push(found);
+            }
+        }
+    }
+}
+
+fn largest<'a>(all: impl Iterator<Item = &'a Footprint>) -> Option<Footprint> {
+    all.copied().reduce(|largest, one| Footprint {
+        at: one.at,
         memory_bytes: largest.memory_bytes.max(one.memory_bytes),
         handles: largest.handles.max(one.handles),
     })
@@ -82,6 +113,7 @@ fn footprint(process: u32) -> Result<Footprint> {
         .parse()?;
     let handles = std::fs::read_dir(format!("/proc/{process}/fd"))?.count();
     Ok(Footprint {
+        at: Instant::now(),
         memory_bytes: kilobytes << 10,
         handles: handles as u64,
     })

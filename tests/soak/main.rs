@@ -1,68 +1,39 @@
 //! `make soak`: events at a steady rate for half an hour while parts are killed,
-//! drained and restarted at random. Nothing that was accepted may be lost, and
-//! memory and file handles must stay flat.
+//! drained, cut off and restarted at random, and once the database is away for a
+//! sixth of the time. Nothing that was accepted may be lost, and memory and file
+//! handles must stay flat.
 
 #![expect(clippy::print_stdout, reason = "it reports to whoever started it")]
 
 mod chance;
 mod faults;
 mod footprint;
+mod options;
+mod outage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use chance::Chance;
 use faults::Fault;
 use footprint::Footprints;
-use harness::deployment::{Deployment, Mode};
+use harness::deployment::Deployment;
 use harness::load::{Load, Plan, endpoint};
+use harness::network;
 use harness::receiver::Receiver;
+use options::Options;
 
 const ACCOUNT: &str = "soak";
 const DRAIN: Duration = Duration::from_secs(600);
-const USAGE: &str = "usage: make soak SOAK=\"[--minutes N] [--events-per-second N] [--seed N]\"";
-
-#[derive(Debug)]
-struct Options {
-    duration: Duration,
-    events_per_second: u32,
-    seed: u64,
-}
-
-impl Options {
-    fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        let mut options = Self {
-            duration: Duration::from_secs(30 * 60),
-            events_per_second: 200,
-            seed: now.as_secs(),
-        };
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            let mut value = || {
-                arguments
-                    .next()
-                    .with_context(|| format!("{argument} what?"))
-            };
-            match argument.as_str() {
-                // Cargo's own.
-                "--bench" => {}
-                "--minutes" => {
-                    options.duration = Duration::from_secs(60 * value()?.parse::<u64>()?);
-                }
-                "--events-per-second" => options.events_per_second = value()?.parse()?,
-                "--seed" => options.seed = value()?.parse()?,
-                _ => bail!("`{argument}` is not an option\n{USAGE}"),
-            }
-        }
-        ensure!(options.events_per_second > 0, "{USAGE}");
-        Ok(options)
-    }
-}
 
 fn main() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let options = Options::parse(arguments.clone())?;
+    if !network::is_inside() {
+        // Told to itself, so that a seed made here is the one that is printed.
+        return network::run_inside(options.arguments());
+    }
     let runtime = harness::suite::runtime();
     runtime.block_on(soak(&options))
 }
@@ -72,7 +43,7 @@ async fn soak(options: &Options) -> Result<()> {
         "{:?} at {} events/s; to repeat its faults: --seed {}",
         options.duration, options.events_per_second, options.seed
     );
-    let deployment = Arc::new(Deployment::start(Mode::Overlay, &[]).await?);
+    let deployment = Arc::new(Deployment::start_on_network(&[]).await?);
     let receiver = Receiver::start().await?;
     let api = deployment.api();
     let endpoint = endpoint(&api, ACCOUNT, &receiver).await?;
@@ -82,23 +53,12 @@ async fn soak(options: &Options) -> Result<()> {
         key: api.key().to_owned(),
         events_per_second: options.events_per_second,
     });
-    let mut chance = Chance::new(options.seed);
-    let mut footprints = Footprints::default();
-    let started = Instant::now();
-    while started.elapsed() < options.duration {
-        let calm = Duration::from_secs(10 + chance.below(20));
-        tokio::time::sleep(calm).await;
-        footprints.take(&deployment).await?;
-        let fault = Fault::any(&mut chance);
-        println!("{:>6.0} s  {fault}", started.elapsed().as_secs_f64());
-        fault
-            .happen(&deployment)
-            .await
-            .with_context(|| format!("{fault}"))?;
-    }
+    let footprints = Footprints::watch(Arc::clone(&deployment));
+    break_things(options, &deployment, &receiver).await?;
     let account = load.finish().await?;
-    let twice = account.arrived(&receiver, "hook", DRAIN).await?;
-    let all = account.accepted.len();
+    let ended = Instant::now();
+    let twice = account.arrived(&receiver, DRAIN).await?;
+    let all = account.events();
     let stats = format!("/v1/accounts/{ACCOUNT}/endpoints/{endpoint}/stats");
     let recorded = harness::wait::eventually("history has all of them", DRAIN, || async {
         let stats = api.get(&stats).await?;
@@ -106,14 +66,46 @@ async fn soak(options: &Options) -> Result<()> {
         Ok(())
     });
     recorded.await?;
-    footprints.take(&deployment).await?;
+    let (offered, reached) = account.rates();
     println!(
-        "{all} accepted, none lost, {twice} came more than once, {} publishes repeated, {:.1} s \
-         without accepts at most",
-        account.repeats,
-        account.longest_silence.as_secs_f64()
+        "{all} accepted ({reached:.0} events/s of {offered} offered), none lost, {twice} came more \
+         than once; all recorded {:.0} s after the last\n{}",
+        ended.elapsed().as_secs_f64(),
+        account.summary()
     );
     let told = deployment.secrets_told()?;
     ensure!(told.is_empty(), "{}", told.join("\n"));
+    deployment.all_running()?;
     footprints.report()
+}
+
+/// One fault after the other until the time is over; the database's outage when a
+/// third of it has gone.
+async fn break_things(
+    options: &Options,
+    deployment: &Deployment,
+    receiver: &Receiver,
+) -> Result<()> {
+    let mut chance = Chance::new(options.seed);
+    let started = Instant::now();
+    let mut outage = Some(options.duration / 6);
+    while started.elapsed() < options.duration {
+        let calm = Duration::from_secs(10 + chance.below(20));
+        tokio::time::sleep(calm).await;
+        let now = started.elapsed();
+        if now > options.duration / 3
+            && let Some(away) = outage.take()
+        {
+            println!("{:>6.0} s  database away for {away:?}", now.as_secs_f64());
+            outage::database(deployment, receiver, away).await?;
+            continue;
+        }
+        let fault = Fault::any(&mut chance);
+        println!("{:>6.0} s  {fault}", now.as_secs_f64());
+        fault
+            .happen(deployment)
+            .await
+            .with_context(|| format!("{fault}"))?;
+    }
+    Ok(())
 }

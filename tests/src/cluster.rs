@@ -1,6 +1,7 @@
 //! Three nats-servers, as the rendered overlay configures them, each on an
 //! address of its own of this machine.
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,14 +13,63 @@ use serde_json::Value;
 
 use crate::manifest::{list, object};
 use crate::nats::password;
+use crate::network::Network;
 use crate::process::Process;
+use crate::small_disk::SmallDisk;
 use crate::wait::eventually;
 
 /// How many there are.
 pub const NODES: usize = 3;
 const NAMES: [&str; NODES] = ["postrider-nats-0", "postrider-nats-1", "postrider-nats-2"];
+/// The folder of a server's streams, below its own.
+const DATA: &str = "data";
+/// As it stands in `deploy/nats/cluster.conf`.
+const MAX_FILE_STORE: &str = "max_file_store: 18GB";
 /// A server is read and elected within this.
 const HEALTHY: Duration = Duration::from_secs(60);
+
+/// What the servers stand on.
+#[derive(Debug, Default)]
+pub enum Floor {
+    /// This machine.
+    #[default]
+    Machine,
+    /// A host each, whose cable can be pulled.
+    Network(Network),
+    /// A small disk each, and as much of it as they may use.
+    Disks {
+        disks: Vec<SmallDisk>,
+        max_file_store: String,
+    },
+}
+
+impl Floor {
+    /// Disks of so many megabytes for servers below `dir`, which may use so many of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no such disks.
+    pub async fn disks(dir: &Path, megabytes: u32, usable_megabytes: u32) -> Result<Self> {
+        let mut disks = Vec::new();
+        for name in NAMES {
+            disks.push(SmallDisk::new(&dir.join(name), DATA, megabytes).await?);
+        }
+        let max_file_store = format!("{usable_megabytes}MB");
+        Ok(Self::Disks {
+            disks,
+            max_file_store,
+        })
+    }
+
+    fn command(&self, node: usize, program: &OsStr) -> Command {
+        match self {
+            Self::Machine => Command::new(program),
+            Self::Network(network) => network.command(node, program),
+            Self::Disks { disks, .. } => disks[node].command(program),
+        }
+    }
+}
 
 /// The servers; their addresses and stores outlive restarts.
 #[derive(Debug)]
@@ -28,20 +78,33 @@ pub struct Cluster {
     addresses: [Ipv4Addr; NODES],
     environment: Vec<(String, String)>,
     processes: [Option<Process>; NODES],
+    // Goes when the servers have gone.
+    floor: Floor,
 }
 
 impl Cluster {
-    /// Prepares the servers of `objects` under `dir`, at these addresses.
+    /// Prepares the servers of `objects` under `dir`, at these addresses unless
+    /// they stand on a network that has its own.
     ///
     /// # Errors
     ///
     /// When the overlay has no such servers.
-    pub fn new(objects: &[Value], dir: &Path, addresses: [Ipv4Addr; NODES]) -> Result<Self> {
+    pub fn new(
+        objects: &[Value],
+        dir: &Path,
+        floor: Floor,
+        addresses: [Ipv4Addr; NODES],
+    ) -> Result<Self> {
+        let addresses = match &floor {
+            Floor::Network(_) => [0, 1, 2].map(Network::address),
+            Floor::Machine | Floor::Disks { .. } => addresses,
+        };
         let cluster = Self {
             dir: dir.to_owned(),
             addresses,
             environment: Vec::new(),
             processes: [const { None }; NODES],
+            floor,
         };
         let set = object(objects, "StatefulSet", "postrider-nats")?;
         ensure!(set["spec"]["replicas"] == NODES, "there are three of them");
@@ -54,7 +117,7 @@ impl Cluster {
         let files = object(objects, "ConfigMap", "postrider-nats")?["data"].as_object();
         for (node, name) in NAMES.iter().enumerate() {
             let folder = dir.join(name);
-            std::fs::create_dir(&folder)?;
+            std::fs::create_dir_all(&folder)?;
             for (file, text) in files.context("files")? {
                 let text = text.as_str().context("a text")?;
                 std::fs::write(folder.join(file), cluster.placed(text, node))?;
@@ -75,7 +138,11 @@ impl Cluster {
         let mut text = text
             .replace("0.0.0.0", &self.addresses[node].to_string())
             .replace("/run/nats", &folder.to_string())
-            .replace("store_dir: /data", &format!("store_dir: {folder}/data"));
+            .replace("store_dir: /data", &format!("store_dir: {folder}/{DATA}"));
+        if let Floor::Disks { max_file_store, .. } = &self.floor {
+            let limit = format!("max_file_store: {max_file_store}");
+            text = text.replace(MAX_FILE_STORE, &limit);
+        }
         for (name, address) in NAMES.iter().zip(self.addresses) {
             let name = format!("{name}.postrider-nats-servers");
             text = text.replace(&name, &address.to_string());
@@ -99,7 +166,7 @@ impl Cluster {
     pub fn start(&mut self, node: usize) -> Result<()> {
         let program =
             std::env::var_os("POSTRIDER_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
-        let mut command = Command::new(program);
+        let mut command = self.floor.command(node, &program);
         let config = self.dir.join(NAMES[node]).join("cluster.conf");
         command
             .arg("--config")
@@ -142,6 +209,16 @@ impl Cluster {
         self.take(node)?.kill()
     }
 
+    /// Ends one server at once, but in order (SIGTERM).
+    ///
+    /// # Errors
+    ///
+    /// When it has not ended after 10 s.
+    pub fn stop(&mut self, node: usize) -> Result<()> {
+        self.take(node)?.terminate(Duration::from_secs(10))?;
+        Ok(())
+    }
+
     /// Stops one server where it stands, or lets it go on: to the others it is
     /// as if its network were gone, and its clients' connections hang.
     ///
@@ -153,6 +230,57 @@ impl Cluster {
         process
             .with_context(|| format!("{} does not run", NAMES[node]))?
             .signal(signal)
+    }
+
+    /// The network that the servers stand on.
+    ///
+    /// # Errors
+    ///
+    /// When they stand on this machine.
+    pub fn network(&self) -> Result<&Network> {
+        match &self.floor {
+            Floor::Network(network) => Ok(network),
+            Floor::Machine | Floor::Disks { .. } => anyhow::bail!("they share a machine"),
+        }
+    }
+
+    /// The servers' own disks.
+    ///
+    /// # Errors
+    ///
+    /// When they share one.
+    pub fn disks(&self) -> Result<&[SmallDisk]> {
+        match &self.floor {
+            Floor::Disks { disks, .. } => Ok(disks),
+            Floor::Machine | Floor::Network(_) => anyhow::bail!("they share a disk"),
+        }
+    }
+
+    /// Writes into a server's configuration how much of its disk it may use from
+    /// its next start on.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn set_usable(&self, node: usize, megabytes: u32) -> Result<()> {
+        let path = self.dir.join(NAMES[node]).join("cluster.conf");
+        let text = std::fs::read_to_string(&path)?;
+        let (before, after) = text.split_once("max_file_store: ").context("a limit")?;
+        let (_, after) = after.split_once(' ').context("something behind it")?;
+        let text = format!("{before}max_file_store: {megabytes}MB {after}");
+        Ok(std::fs::write(path, text)?)
+    }
+
+    /// What a server has said.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn log(&self, node: usize) -> Result<String> {
+        let process = self.processes[node].as_ref();
+        process
+            .with_context(|| format!("{} does not run", NAMES[node]))?
+            .output()
     }
 
     /// Drains one server as its pod's `preStop` does (lame duck), then ends it.

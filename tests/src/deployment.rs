@@ -2,6 +2,7 @@
 //! PostgreSQL.
 
 mod foundations;
+mod ground;
 mod measures;
 mod overlay;
 mod secured;
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ground::Ground;
 use overlay::Overlay;
 use tempfile::TempDir;
 
@@ -89,17 +91,14 @@ impl Doors {
 #[derive(Debug)]
 pub struct Deployment {
     mode: Mode,
-    settings: Vec<(String, String)>,
-    /// Everything speaks TLS, with the certificates in this folder: `ca.pem`
-    /// signs them, `server` is every server's and `client` every client's.
-    certificates: Option<PathBuf>,
+    settings: Mutex<BTreeMap<String, String>>,
+    ground: Ground,
     doors: Mutex<BTreeMap<&'static str, Doors>>,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     nats: tokio::sync::Mutex<Option<Nats>>,
     overlay: Option<Overlay>,
     cluster: tokio::sync::Mutex<Option<Cluster>>,
     postgres: tokio::sync::Mutex<Option<Postgres>>,
-    disk: Option<SmallDisk>,
     /// Its logs were searched.
     searched: AtomicBool,
     // The last field: its folder goes when nothing uses it any more.
@@ -114,33 +113,24 @@ impl Deployment {
     ///
     /// When a part does not start or is not ready within 60 s.
     pub async fn start(mode: Mode, settings: &[(&str, &str)]) -> Result<Self> {
-        Self::start_in(own_dir()?, mode, settings, None, None).await
-    }
-
-    /// Starts standalone with its data on a disk of so many megabytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`Deployment::start`], or when there can be no such disk.
-    pub async fn start_on_small_disk(megabytes: u32) -> Result<Self> {
-        let dir = own_dir()?;
-        let disk = SmallDisk::new(dir.path(), megabytes).await?;
-        Self::start_in(dir, Mode::Standalone, &[], Some(disk), None).await
+        Self::start_in(own_dir()?, mode, settings, Ground::default()).await
     }
 
     async fn start_in(
         dir: TempDir,
         mode: Mode,
         settings: &[(&str, &str)],
-        disk: Option<SmallDisk>,
-        certificates: Option<PathBuf>,
+        mut ground: Ground,
     ) -> Result<Self> {
         let names: &[&'static str] = match mode {
             Mode::Standalone => &["standalone"],
             Mode::Processes | Mode::Overlay => &ROLES,
         };
         let (overlay, cluster) = match mode {
-            Mode::Overlay => Some(Overlay::prepare(dir.path(), &ROLES)?).unzip(),
+            Mode::Overlay => {
+                let floor = std::mem::take(&mut ground.floor);
+                Some(Overlay::prepare(dir.path(), floor, &ROLES)?).unzip()
+            }
             Mode::Standalone | Mode::Processes => (None, None),
         };
         let doors = |name: &&'static str| {
@@ -153,18 +143,14 @@ impl Deployment {
         let doors: Result<_> = names.iter().map(doors).collect();
         let deployment = Self {
             mode,
-            settings: settings
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-            certificates,
+            settings: Mutex::new(own(settings)),
+            ground,
             doors: Mutex::new(doors?),
             processes: Mutex::default(),
             nats: tokio::sync::Mutex::default(),
             overlay,
             cluster: tokio::sync::Mutex::new(cluster),
             postgres: tokio::sync::Mutex::default(),
-            disk,
             searched: AtomicBool::new(false),
             dir,
         };
@@ -180,13 +166,8 @@ impl Deployment {
 
     /// Standalone's data, as it is seen from here.
     fn data(&self) -> PathBuf {
-        let disk = self.disk.as_ref().map(SmallDisk::outside);
+        let disk = self.ground.disk.as_ref().map(SmallDisk::outside);
         disk.unwrap_or_else(|| self.dir.path().join("data"))
-    }
-
-    fn setting(&self, name: &str) -> Option<&str> {
-        let set = self.settings.iter().find(|(set, _)| set == name);
-        set.map(|(_, value)| value.as_str())
     }
 
     /// How it is run.
@@ -229,7 +210,7 @@ impl Deployment {
     ///
     /// # Errors
     ///
-    /// When nats-server or PostgreSQL is down.
+    /// When the only nats-server is down.
     pub async fn process_ids(&self) -> Result<Vec<(String, u32)>> {
         let mut ids: Vec<(String, u32)> = {
             let processes = self.processes.lock().expect("no panic holds it");
@@ -248,8 +229,10 @@ impl Deployment {
             )?],
         };
         ids.extend(nats.into_iter().map(|id| ("nats-server".to_owned(), id)));
-        if let Some(postgres) = self.postgres.lock().await.as_ref() {
-            ids.push(("postgres".to_owned(), postgres.id()?));
+        // It may be stopped, as one of several nats-servers may.
+        let postgres = self.postgres.lock().await;
+        if let Some(id) = postgres.as_ref().and_then(|postgres| postgres.id().ok()) {
+            ids.push(("postgres".to_owned(), id));
         }
         Ok(ids)
     }
@@ -365,7 +348,7 @@ impl Deployment {
                 .env("POSTRIDER_EGRESS_ALLOW", "127.0.0.0/8")
                 .env("POSTRIDER_EGRESS_ALLOW_HTTP", "true");
         }
-        command.envs(self.settings.iter().map(|(k, v)| (k, v)));
+        command.envs(self.settings());
         let process = Process::start(name, command, self.dir.path())?;
         self.processes
             .lock()
@@ -375,7 +358,7 @@ impl Deployment {
     }
 
     async fn own_command(&self, name: &'static str, role: &str) -> Result<Command> {
-        let mut command = match &self.disk {
+        let mut command = match &self.ground.disk {
             Some(disk) => disk.command(binary()?.as_os_str()),
             None => Command::new(binary()?),
         };
@@ -451,6 +434,13 @@ impl Deployment {
         }
         Ok(())
     }
+}
+
+fn own(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let settings = settings.iter();
+    settings
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn own_dir() -> Result<TempDir> {

@@ -3,6 +3,7 @@
 //!
 //! - [`process`]: a child process and its log
 //! - [`nats`], [`cluster`], [`postgres`]: the parts that Postrider stands on
+//! - [`network`]: hosts whose cables can be pulled
 //! - [`small_disk`]: a disk that can be filled
 //! - [`manifest`]: Kubernetes objects, rendered
 //! - [`deployment`]: Postrider itself, as one process or as several
@@ -25,6 +26,7 @@ pub mod hostile;
 pub mod load;
 pub mod manifest;
 pub mod nats;
+pub mod network;
 pub mod past;
 pub mod ports;
 pub mod postgres;

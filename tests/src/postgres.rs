@@ -1,5 +1,6 @@
 //! A PostgreSQL cluster of the test's own.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +11,11 @@ use rustix::process::{Signal, geteuid};
 
 use crate::ports::free_port;
 use crate::process::Process;
+use crate::small_disk::SmallDisk;
 use crate::wait::eventually;
+
+/// The folder of its data.
+const DATA: &str = "postgres";
 
 /// One cluster, fsync on, owned by an unprivileged user.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     process: Option<Process>,
+    /// What its data is on, if not the machine's own.
+    disk: Option<SmallDisk>,
 }
 
 impl Postgres {
@@ -28,12 +35,27 @@ impl Postgres {
     ///
     /// When PostgreSQL is not installed or `initdb` fails.
     pub fn new(dir: &Path) -> Result<Self> {
+        std::fs::create_dir(dir.join(DATA))?;
+        Self::make(dir, None)
+    }
+
+    /// The same with its data on a disk of so many megabytes, 64 at least.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::new`], or when there can be no such disk.
+    pub async fn on_small_disk(dir: &Path, megabytes: u32) -> Result<Self> {
+        let disk = SmallDisk::new(dir, DATA, megabytes).await?;
+        Self::make(dir, Some(disk))
+    }
+
+    fn make(dir: &Path, disk: Option<SmallDisk>) -> Result<Self> {
         let programs = programs()?;
-        let data = dir.join("postgres");
-        std::fs::create_dir(&data)?;
         if geteuid().is_root() {
             let (user, group) = postgres_user()?;
-            chown(&data, Some(user), Some(group))?;
+            let data = dir.join(DATA);
+            let seen = disk.as_ref().map_or(data.clone(), SmallDisk::outside);
+            chown(seen, Some(user), Some(group))?;
             open_parents(&data)?;
         }
         let cluster = Self {
@@ -41,6 +63,7 @@ impl Postgres {
             programs,
             port: free_port(),
             process: None,
+            disk,
         };
         let output = cluster
             .command("initdb")
@@ -182,20 +205,38 @@ impl Postgres {
         Ok(())
     }
 
+    /// The disk of [`Postgres::on_small_disk`].
+    ///
+    /// # Errors
+    ///
+    /// When it was made otherwise.
+    pub fn disk(&self) -> Result<&SmallDisk> {
+        self.disk.as_ref().context("it has no disk of its own")
+    }
+
+    /// Whether it has neither been stopped nor ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
     fn data(&self) -> PathBuf {
-        self.dir.join("postgres")
+        self.dir.join(DATA)
     }
 
     /// PostgreSQL refuses to run as root.
     fn command(&self, program: &str) -> Command {
         let program = self.programs.join(program);
+        let begin = |program: &OsStr| match &self.disk {
+            Some(disk) => disk.command(program),
+            None => Command::new(program),
+        };
         let mut command = if geteuid().is_root() {
-            let mut command = Command::new("setpriv");
+            let mut command = begin(OsStr::new("setpriv"));
             command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
             command.arg(program);
             command
         } else {
-            Command::new(program)
+            begin(program.as_os_str())
         };
         command.current_dir("/");
         command

@@ -102,6 +102,21 @@ struct Memory {
     scripts: Mutex<HashMap<String, Vec<Answer>>>,
     /// By path: requests that came and were not answered yet.
     under_way: Mutex<HashMap<String, usize>>,
+    /// By path that is only counted: how often each event came.
+    counts: Mutex<HashMap<String, HashMap<String, u32>>>,
+}
+
+impl Memory {
+    fn remember(&self, received: Received) {
+        let mut counts = self.counts.lock().expect("no panic holds it");
+        if let Some(counts) = counts.get_mut(&received.path) {
+            let id = received.header("webhook-id").to_owned();
+            *counts.entry(id).or_default() += 1;
+            return;
+        }
+        let mut all = self.received.lock().expect("no panic holds it");
+        all.push(received);
+    }
 }
 
 /// One of a path's requests that are under way.
@@ -178,6 +193,21 @@ impl Receiver {
         scripts.insert(format!("/{path}"), answers);
     }
 
+    /// From now on `path` remembers only how often each event came, for those who
+    /// send more than should be kept.
+    pub fn only_count(&self, path: &str) {
+        let mut counts = self.memory.counts.lock().expect("no panic holds it");
+        counts.insert(format!("/{path}"), HashMap::new());
+    }
+
+    /// What `look` makes of how often each event has come to a path that is only
+    /// counted; nothing comes meanwhile.
+    pub fn counted<T>(&self, path: &str, look: impl FnOnce(&HashMap<String, u32>) -> T) -> T {
+        let counts = self.memory.counts.lock().expect("no panic holds it");
+        let none = HashMap::new();
+        look(counts.get(&format!("/{path}")).unwrap_or(&none))
+    }
+
     /// All that came to `path`, in order of arrival.
     #[must_use]
     pub fn received(&self, path: &str) -> Vec<Received> {
@@ -232,11 +262,7 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
         let signatures = received.header(header).split(' ');
         signatures.for_each(|one| plant("a signature", one.trim_start_matches("v1,")));
     }
-    memory
-        .received
-        .lock()
-        .expect("no panic holds it")
-        .push(received);
+    memory.remember(received);
     tokio::time::sleep(answer.delay).await;
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).expect("a test uses real status codes"));

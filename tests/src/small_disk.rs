@@ -21,14 +21,14 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Makes one below `dir`.
+    /// Makes one at `dir/name`.
     ///
     /// # Errors
     ///
     /// When the system allows no mount namespaces.
-    pub async fn new(dir: &Path, megabytes: u32) -> Result<Self> {
-        let path = dir.join("data");
-        std::fs::create_dir(&path)?;
+    pub async fn new(dir: &Path, name: &str, megabytes: u32) -> Result<Self> {
+        let path = dir.join(name);
+        std::fs::create_dir_all(&path)?;
         let mut command = Command::new("unshare");
         command.arg("--mount");
         if !geteuid().is_root() {

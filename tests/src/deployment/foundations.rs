@@ -1,52 +1,76 @@
 //! nats-server and PostgreSQL beneath a deployment, away and back.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
-use tokio::sync::{MappedMutexGuard, MutexGuard};
 
 use super::{ADMIN_KEY, Deployment, MASTER_KEY, Mode, binary, secured};
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::NODES;
+use crate::manifest;
 use crate::nats::raw::Raw;
 use crate::nats::{Nats, password};
-use crate::postgres::Postgres;
-use crate::small_disk::SmallDisk;
 
 impl Deployment {
     pub(super) async fn start_foundations(&self) -> Result<()> {
-        let mut postgres = Postgres::new(self.dir.path())?;
-        if let Some(certificates) = &self.certificates {
+        let mut postgres = self.new_postgres().await?;
+        if let Some(certificates) = &self.ground.certificates {
             postgres.secure(certificates)?;
         }
         postgres.start().await?;
         *self.postgres.lock().await = Some(postgres);
-        let mut migrate = match &self.overlay {
-            Some(overlay) => {
-                self.start_cluster().await?;
-                overlay.migration(&self.database_url().await?, self.dir.path())?
-            }
+        match &self.overlay {
+            Some(_) => self.start_cluster().await?,
             None => {
                 // Standalone hands it to its own nats-server.
-                let sync = self.setting("POSTRIDER_NATS_SYNC").unwrap_or("always");
-                let further = self.certificates.as_deref().map(secured::nats);
+                let settings = self.settings();
+                let sync = settings.get("POSTRIDER_NATS_SYNC");
+                let sync = sync.map_or("always", String::as_str);
+                let further = self.ground.certificates.as_deref().map(secured::nats);
                 let mut nats = Nats::with(self.dir.path(), sync, &further.unwrap_or_default())?;
                 nats.start().await?;
                 *self.nats.lock().await = Some(nats);
+            }
+        }
+        self.migrate(&[]).await?;
+        Ok(())
+    }
+
+    /// Runs `postrider migrate` with these arguments; what it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, with what it said.
+    pub async fn migrate(&self, arguments: &[&str]) -> Result<String> {
+        let mut migrate = match &self.overlay {
+            Some(overlay) => overlay.migration(&self.database_url().await?, self.dir.path())?,
+            None => {
                 let mut migrate = Command::new(binary()?);
                 migrate.arg("migrate");
                 self.role_settings("migrate", &mut migrate).await?;
                 migrate
             }
         };
-        migrate.envs(self.settings.iter().map(|(k, v)| (k, v)));
-        let output = migrate.output()?;
-        ensure!(
-            output.status.success(),
-            "migrate: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
+        migrate.args(arguments).envs(self.settings());
+        // Not on the thread that others are to be served by.
+        let output = tokio::task::spawn_blocking(move || migrate.output()).await??;
+        let text = manifest::succeeded(output).context("migrate")?;
+        Ok(String::from_utf8(text)?)
+    }
+
+    /// Environment variables on top of the tests' own, for what is started from now
+    /// on.
+    #[must_use]
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let settings = self.settings.lock().expect("no panic holds it");
+        settings.clone()
+    }
+
+    /// Sets one of them.
+    pub fn set(&self, name: &str, value: &str) {
+        let mut settings = self.settings.lock().expect("no panic holds it");
+        settings.insert(name.to_owned(), value.to_owned());
     }
 
     async fn start_cluster(&self) -> Result<()> {
@@ -59,13 +83,6 @@ impl Deployment {
             cluster.healthy(node).await?;
         }
         Ok(())
-    }
-
-    /// The three nats-servers of [`Mode::Overlay`], to be killed and started.
-    pub async fn cluster(&self) -> MappedMutexGuard<'_, Cluster> {
-        MutexGuard::map(self.cluster.lock().await, |cluster| {
-            cluster.as_mut().expect("this mode has a cluster")
-        })
     }
 
     /// Asks every probe that the overlay gives to a role's pod.
@@ -96,7 +113,7 @@ impl Deployment {
             .env("POSTRIDER_HISTORY_URL", self.grpc("history"))
             .env("POSTRIDER_MASTER_KEY", MASTER_KEY)
             .env("POSTRIDER_ADMIN_KEY", ADMIN_KEY);
-        if let Some(folder) = &self.certificates {
+        if let Some(folder) = &self.ground.certificates {
             for (setting, name) in secured::SETTINGS {
                 command.env(format!("POSTRIDER_{setting}_FILE"), folder.join(name));
             }
@@ -260,15 +277,6 @@ impl Deployment {
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "sqlite3: {error}");
         Ok(())
-    }
-
-    /// The disk of [`Deployment::start_on_small_disk`].
-    ///
-    /// # Errors
-    ///
-    /// When it was started otherwise.
-    pub fn disk(&self) -> Result<&SmallDisk> {
-        self.disk.as_ref().context("it has no disk of its own")
     }
 
     /// The child of standalone.

@@ -16,7 +16,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::{ADMIN_KEY, MASTER_KEY, binary};
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::{Cluster, Floor, NODES};
 use crate::manifest::{container, environment, list, object, overlay, write_secrets};
 use crate::nats::password;
 
@@ -51,11 +51,11 @@ fn block() -> Result<impl Fn(u8) -> Ipv4Addr> {
 
 impl Overlay {
     /// Renders the overlay, and prepares its cluster under `dir`.
-    pub(super) fn prepare(dir: &Path, roles: &[&str]) -> Result<(Self, Cluster)> {
+    pub(super) fn prepare(dir: &Path, floor: Floor, roles: &[&str]) -> Result<(Self, Cluster)> {
         let objects = overlay("production")?;
         let address = block()?;
         let nodes: [Ipv4Addr; NODES] = [0, 1, 2].map(|node| address(FIRST_NODE + node));
-        let cluster = Cluster::new(&objects, dir, nodes)?;
+        let cluster = Cluster::new(&objects, dir, floor, nodes)?;
         let numbered = roles.iter().zip(FIRST_ROLE..);
         let addresses = numbered.map(|(role, last)| ((*role).to_owned(), address(last)));
         let overlay = Self {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::ground::Ground;
 use super::{Deployment, Mode, own_dir};
 
 /// Which file of the folder each role uses for what.
@@ -38,12 +39,15 @@ impl Deployment {
     ///
     /// As [`Deployment::start`].
     pub async fn start_secured(certificates: &Path, settings: &[(&str, &str)]) -> Result<Self> {
-        let certificates = Some(certificates.to_owned());
-        Self::start_in(own_dir()?, Mode::Processes, settings, None, certificates).await
+        let ground = Ground {
+            certificates: Some(certificates.to_owned()),
+            ..Ground::default()
+        };
+        Self::start_in(own_dir()?, Mode::Processes, settings, ground).await
     }
 
     pub(super) fn scheme(&self) -> &'static str {
-        match self.certificates {
+        match self.ground.certificates {
             Some(_) => "https",
             None => "http",
         }
@@ -61,7 +65,7 @@ impl Deployment {
         }
         let postgres = self.postgres.lock().await;
         let url = postgres.as_ref().context("PostgreSQL first")?.url();
-        Ok(match &self.certificates {
+        Ok(match &self.ground.certificates {
             None => url,
             Some(folder) => {
                 let authority = folder.join("ca.pem");

@@ -102,7 +102,7 @@ async fn every_accepted_event_arrives_whatever_is_killed(mode: Mode) -> Result<(
     })
     .await?;
     for event in twice {
-        was_in_flight(&deployment, &endpoint, event).await?;
+        was_in_flight(&deployment, ACCOUNT, &endpoint, event).await?;
     }
     deployment.all_running()
 }
@@ -170,8 +170,13 @@ async fn kill_each_in_turn(deployment: &Deployment) -> Result<()> {
 
 /// What arrived twice was under way when something was killed: a POST whose
 /// success was recorded is never made again.
-async fn was_in_flight(deployment: &Deployment, endpoint: &str, event: &str) -> Result<()> {
-    let path = format!("/v1/accounts/{ACCOUNT}/endpoints/{endpoint}/attempts?event_id={event}");
+pub(crate) async fn was_in_flight(
+    deployment: &Deployment,
+    account: &str,
+    endpoint: &str,
+    event: &str,
+) -> Result<()> {
+    let path = format!("/v1/accounts/{account}/endpoints/{endpoint}/attempts?event_id={event}");
     let page = deployment.api().get(&path).await?;
     let attempts = page["attempts"].as_array().context("attempts")?;
     let succeeded = |attempt: &&Value| attempt["status"] == "succeeded";

@@ -12,6 +12,7 @@ mod disk;
 mod erasure;
 mod outages;
 mod quarantine;
+mod repartition;
 mod replay;
 mod rolling;
 mod sweep;
@@ -44,7 +45,14 @@ fn main() -> ExitCode {
         outages::with_processes(),
     ));
     trials.extend(in_mode(&runtime, Mode::Processes, sweep::with_processes()));
-    trials.extend(in_mode(&runtime, Mode::Standalone, disk::scenarios()));
+    trials.extend(in_mode(&runtime, Mode::Standalone, disk::in_standalone()));
+    trials.extend(in_mode(&runtime, Mode::Processes, disk::with_processes()));
+    trials.extend(in_mode(&runtime, Mode::Overlay, disk::in_the_overlay()));
+    trials.extend(in_mode(
+        &runtime,
+        Mode::Processes,
+        repartition::with_processes(),
+    ));
     trials.extend(in_mode(&runtime, Mode::Processes, rolling::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Overlay, cluster::scenarios()));
     harness::suite::run(&arguments, trials)

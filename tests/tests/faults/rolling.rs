@@ -62,18 +62,13 @@ async fn a_rollout_loses_nothing_and_repeats_nothing(mode: Mode) -> Result<()> {
         }
     }
     let account = load.finish().await?;
-    let twice = account.arrived(&receiver, "hook", DRAIN).await?;
+    let twice = account.arrived(&receiver, DRAIN).await?;
     println!(
-        "a rollout: {} accepted, {twice} came more than once, {} repeated, {:?} without accepts",
-        account.accepted.len(),
-        account.repeats,
-        account.longest_silence,
+        "a rollout, {twice} came more than once: {}",
+        account.summary()
     );
     ensure!(twice == 0, "{twice} came more than once");
-    ensure!(
-        account.most_repeats <= 1,
-        "one was repeated {} times",
-        account.most_repeats
-    );
+    let repeats = account.most_repeats();
+    ensure!(repeats <= 1, "one was repeated {repeats} times");
     Ok(())
 }
