@@ -258,6 +258,7 @@ async fn take(State(memory): State<Arc<Memory>>, request: Request) -> Response {
         headers: parts.headers,
         body,
     };
+    plant("a challenge", received.header("webhook-challenge"));
     for header in ["x-webhook-signature", "webhook-signature"] {
         let signatures = received.header(header).split(' ');
         signatures.for_each(|one| plant("a signature", one.trim_start_matches("v1,")));

@@ -161,6 +161,8 @@ const fn what(action: Action) -> &'static str {
         Action::EndpointDeleted => "Endpoint deleted",
         Action::SecretShown => "Signing secret shown",
         Action::SecretRegenerated => "Signing secret regenerated",
+        Action::EndpointChallenged => "Challenge sent",
+        Action::EndpointVerified => "Endpoint verified",
         Action::EndpointTested => "Test event sent",
         Action::EventResent => "Message resent",
         Action::ReplayStarted => "Recovery started",
