@@ -354,8 +354,8 @@ async fn a_page_of_large_events_ends_early_and_none_is_left_out(
     })
     .await?;
     let mut listed: Vec<String> = Vec::new();
-    let (mut token, mut last) = (String::new(), Value::Null);
-    loop {
+    let mut token = String::new();
+    let last = loop {
         let page = page(100, &token).await?;
         let events = page["events"].as_array().context("events")?;
         ensure!(events.len() <= 16, "{} in one page", events.len());
@@ -365,11 +365,10 @@ async fn a_page_of_large_events_ends_early_and_none_is_left_out(
             .as_str()
             .unwrap_or("")
             .clone_into(&mut token);
-        last = page;
         if token.is_empty() {
-            break;
+            break page;
         }
-    }
+    };
     ensure!(listed == published, "{listed:?}");
     // And back.
     let token = last["prev_page_token"].as_str().context("a token")?;

@@ -21,8 +21,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Host;
 
-/// By name, and for any bytes: the corpus in `tests/fuzz` is of these.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// Its name, and what it does with any bytes.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// The corpus in `tests/fuzz` is of these.
+pub(crate) const TARGETS: [Target; 7] = [
     ("urls", |bytes| with_text(bytes, url)),
     ("objects", |bytes| with_text(bytes, object)),
     ("delays", |bytes| {
@@ -84,10 +87,6 @@ pub(crate) fn url(text: &str) {
             assert!(name.parse::<IpAddr>().is_err(), "{name}");
         }
     }
-    // The client that sends to it understands it too, and as the same host.
-    let uri: http::Uri = url.as_str().parse().expect("a URI of the HTTP client");
-    assert_eq!(uri.host(), url.host_str());
-    assert_eq!(uri.port_u16(), url.port());
 }
 
 /// An object that is accepted stands in the body as it came, and the body is
@@ -167,8 +166,7 @@ pub(crate) fn name(text: &str) {
     let _ = Tags::parse([(text.to_owned(), text.to_owned())]);
 }
 
-/// Headers that are accepted cannot end a line, and are headers to the HTTP
-/// client.
+/// Headers that are accepted cannot end a line, nor be Postrider's own.
 pub(crate) fn header(name: &str, value: &str) {
     let Ok(headers) = CustomHeaders::check(vec![(name.to_owned(), value.to_owned())]) else {
         return;
@@ -177,8 +175,6 @@ pub(crate) fn header(name: &str, value: &str) {
         let mut bytes = name.bytes().chain(value.bytes());
         assert!(!bytes.any(|byte| byte < b' ' || byte == 0x7f));
         assert!(!name.to_ascii_lowercase().starts_with("webhook-"));
-        http::HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-        http::HeaderValue::from_str(value).expect("a header's value");
     }
 }
 

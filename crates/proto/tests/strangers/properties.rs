@@ -6,8 +6,11 @@ use prost::Message as _;
 use proto::v1::{ListEventsRequest, PublishEventsRequest, UpdateEndpointRequest};
 use proto::{deliveries_from_list, deliveries_to_list, pipeline};
 
-/// By name: the corpus in `tests/fuzz` is of these.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 2] = [("batches", batch), ("lists", list)];
+/// Its name, and what it does with any bytes.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// The corpus in `tests/fuzz` is of these.
+pub(crate) const TARGETS: [Target; 2] = [("batches", batch), ("lists", list)];
 
 /// What strangers call with does not grow when it is read.
 pub(crate) fn batch(bytes: &[u8]) {
