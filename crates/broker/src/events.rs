@@ -29,6 +29,9 @@ const TRY: Duration = Duration::from_millis(1_500);
 /// A lost connection comes back within this, or the call is refused.
 const RECONNECT_PATIENCE: Duration = Duration::from_millis(750);
 const PAUSE: Duration = Duration::from_millis(50);
+/// What the library calls a stream that is not found.
+const NO_LEADER: &str = "no server answers for the stream: most of them are away, or their stores \
+                         are full, which their logs and /healthz tell";
 /// What is published for ever is spoken of after so long, each time.
 const SAY_AGAIN: Duration = Duration::from_secs(30);
 
@@ -170,6 +173,7 @@ impl Broker {
     ) -> Result<PublishAck, Error> {
         let classify = |error: async_nats::jetstream::context::PublishError| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded => Error::Refused(error.to_string()),
+            PublishErrorKind::StreamNotFound => Error::unavailable(NO_LEADER),
             _ => Error::unavailable(error),
         };
         let acked = self

@@ -72,8 +72,8 @@ async fn a_full_disk_refuses_events_and_loses_none(_: Mode) -> Result<()> {
 const STORE_MEGABYTES: u32 = 192;
 const USABLE_MEGABYTES: u32 = 48;
 
-/// First at `max_file_store`, which nats-server refuses by itself, then the volumes
-/// themselves.
+/// First at `max_file_store`, where a stream's leader steps down and nobody leads it
+/// until there may be more, then the volumes themselves.
 async fn full_stores_of_three_servers_refuse_events_and_lose_none(_: Mode) -> Result<()> {
     let deployment = Deployment::start_on_small_stores(STORE_MEGABYTES, USABLE_MEGABYTES).await?;
     let receiver = Receiver::start().await?;
@@ -144,7 +144,9 @@ fn ingest_says(deployment: &Deployment) -> Result<String> {
     let log = std::fs::read_to_string(deployment.dir().join("ingest.log"))?;
     let mut lines = log.lines().rev();
     let line = lines.find(|line| line.contains("an event cannot be stored now"));
-    Ok(line.context("a line")?.to_owned())
+    let line = line.context("a line")?;
+    ensure!(line.contains("stores are full"), "{line}");
+    Ok(line.to_owned())
 }
 
 async fn publish_large(api: &Api) -> Result<String> {
