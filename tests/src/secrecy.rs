@@ -364,7 +364,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let log = folder.path().join("control.log");
         std::fs::write(&log, "\u{fffd}\ntold whsec_C2FVsBQIhrscChlQIMV\n").unwrap();
-        let found = search(&[log.clone()], &[]).unwrap();
+        let found = search(std::slice::from_ref(&log), &[]).unwrap();
         let expected = "control.log tells a signing secret: told whsec_C2FVsBQIhrscChlQIMV";
         assert_eq!(found, [expected]);
         std::fs::remove_file(&log).unwrap();
