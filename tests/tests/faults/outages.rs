@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use harness::api;
-use harness::deployment::{Deployment, Mode};
+use harness::deployment::{Deployment, Mode, ROLES};
 use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
 use harness::wait::eventually;
@@ -14,6 +14,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tonic::Code;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -250,6 +251,14 @@ async fn the_database_may_be_away(mode: Mode) -> Result<()> {
         .expect(503, Method::GET, "/v1/accounts/no-database/events", None)
         .await?;
     ensure!(problem["code"] == "DATABASE_UNAVAILABLE", "{problem}");
+    for role in ROLES {
+        // Whoever asks the database waits for it for three seconds.
+        let scrape = deployment.metric(role, "postrider_runtime_workers");
+        let asks = || format!("a scrape of {role} asks the database");
+        timeout(Duration::from_secs(2), scrape)
+            .await
+            .with_context(asks)??;
+    }
     deployment.all_running()?;
     deployment.start_database().await?;
     let stats = format!("{path}/{endpoint}/stats");

@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Of one process.
+/// Of one process, of the accounts that may have so many of them each.
 const TAILS: usize = 64;
+const OF_ACCOUNT: usize = 16;
 const BATCH: usize = 500;
 const BATCHES: usize = 10;
 
@@ -27,10 +28,12 @@ pub(crate) fn scenarios() -> Vec<Scenario<Mode>> {
     ]
 }
 
-async fn tail(deployment: &Deployment) -> Result<Result<Streaming<TailAttemptsResponse>, Status>> {
+type Tail = Streaming<TailAttemptsResponse>;
+
+async fn tail(deployment: &Deployment, account: &str) -> Result<Result<Tail, Status>> {
     let mut history = api::history(&deployment.grpc("history"), deployment.api().key()).await?;
     let request = TailAttemptsRequest {
-        account: "tails".to_owned(),
+        account: account.to_owned(),
         ..TailAttemptsRequest::default()
     };
     let answer = history.tail_attempts(request).await;
@@ -41,33 +44,46 @@ async fn a_process_serves_64_tails_and_refuses_the_next(mode: Mode) -> Result<()
     let deployment = Deployment::start(mode, &[]).await?;
     let receiver = Receiver::start().await?;
     let api = deployment.api();
-    api.endpoint("tails", &receiver.url("hook"), &["message.report"])
-        .await?;
+    let accounts = (0..TAILS / OF_ACCOUNT).map(|number| format!("tails{number}"));
     let mut tails = Vec::new();
-    for _ in 0..TAILS {
-        tails.push(tail(&deployment).await??);
+    for account in accounts {
+        api.endpoint(&account, &receiver.url("hook"), &["message.report"])
+            .await?;
+        for _ in 0..OF_ACCOUNT {
+            let tail = tail(&deployment, &account).await??;
+            tails.push((account.clone(), tail));
+        }
     }
-    let refused = tail(&deployment).await?.err().context("one too many")?;
+    let refused = tail(&deployment, "tails").await?;
+    let refused = refused.err().context("one too many")?;
     ensure!(refused.code() == Code::ResourceExhausted, "{refused:?}");
-    let event = api.publish("tails", "message.report", &json!({})).await?;
-    for tail in &mut tails {
-        loop {
-            let message = timeout(LIMIT, tail.message()).await??;
-            let message = message.context("it has ended")?;
-            if let Some(attempt) = message.attempt {
-                ensure!(attempt.event_id == event, "{attempt:?}");
-                break;
-            }
+    for of_account in tails.chunks_mut(OF_ACCOUNT) {
+        let account = &of_account[0].0;
+        let event = api.publish(account, "message.report", &json!({})).await?;
+        for (_, tail) in of_account {
+            told(tail, &event).await?;
         }
     }
     // The place of one that left is free.
     tails.pop();
     eventually("there is room again", LIMIT, || async {
-        tail(&deployment).await??;
+        tail(&deployment, "tails").await??;
         Ok(())
     })
     .await?;
     deployment.all_running()
+}
+
+/// Waits until an attempt is told, which is this event's.
+async fn told(tail: &mut Tail, event: &str) -> Result<()> {
+    loop {
+        let message = timeout(LIMIT, tail.message()).await??;
+        let message = message.context("it has ended")?;
+        if let Some(attempt) = message.attempt {
+            ensure!(attempt.event_id == event, "{attempt:?}");
+            return Ok(());
+        }
+    }
 }
 
 async fn a_client_that_does_not_read_keeps_nobody_waiting(mode: Mode) -> Result<()> {
@@ -77,8 +93,8 @@ async fn a_client_that_does_not_read_keeps_nobody_waiting(mode: Mode) -> Result<
     let endpoint = api
         .endpoint("tails", &receiver.url("hook"), &["message.report"])
         .await?;
-    let mut slow = tail(&deployment).await??;
-    let mut quick = tail(&deployment).await??;
+    let mut slow = tail(&deployment, "tails").await??;
+    let mut quick = tail(&deployment, "tails").await??;
     let mut published = HashSet::new();
     let event = json!({"type": "message.report", "object": {}});
     let body = json!({"events": vec![event; BATCH]});
