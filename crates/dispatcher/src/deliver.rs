@@ -123,17 +123,16 @@ impl Deliver {
         self.metrics.record(&step.record, now());
         let record = Arc::new(step.record);
         let trace = step.spans.as_ref().map(|spans| spans.post.clone());
-        let (recorded, gone, scheduled) = tokio::join!(
-            self.record(Arc::clone(&record)),
-            self.disable(step.gone),
-            self.schedule(delivery, trace, settlement),
-        );
+        let (recorded, gone) =
+            tokio::join!(self.record(Arc::clone(&record)), self.disable(step.gone),);
         if let Some(spans) = step.spans {
             spans.settled(item, &record);
         }
         recorded?;
         gone?;
-        scheduled?;
+        // Only then: whoever comes after a crash finds the attempt settled, and
+        // schedules the next one. The other way round there would be both.
+        self.schedule(delivery, trace, settlement).await?;
         Ok(settlement)
     }
 

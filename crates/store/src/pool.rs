@@ -4,10 +4,12 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, PgPool, SqlitePool};
+use sqlx::{Executor as _, PgPool, Sqlite, SqlitePool};
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::Error;
 
@@ -61,11 +63,18 @@ macro_rules! transaction {
         $crate::pool::bounded(async {
             match &$pool.0 {
                 $crate::pool::Engine::Sqlite { write, .. } => {
-                    let mut $tx = write.begin_with("BEGIN IMMEDIATE").await?;
-                    let out: Result<_, $crate::Error> = async { $body }.await;
-                    let out = out?;
-                    $tx.commit().await?;
-                    Ok(out)
+                    let mut connection = write.acquire().await?;
+                    let done: Result<_, $crate::Error> = async {
+                        let begin =
+                            sqlx::Connection::begin_with(&mut *connection, "BEGIN IMMEDIATE");
+                        let mut $tx = begin.await?;
+                        let out: Result<_, $crate::Error> = async { $body }.await;
+                        let out = out?;
+                        $tx.commit().await?;
+                        Ok(out)
+                    }
+                    .await;
+                    $crate::pool::give_back(connection, done).await
                 }
                 $crate::pool::Engine::Postgres(pool) => {
                     let mut $tx = pool.begin().await?;
@@ -78,6 +87,21 @@ macro_rules! transaction {
         })
         .await
     };
+}
+
+/// Gives back the connection of a transaction, or closes it if that failed for a
+/// full disk or the like: SQLite has rolled it back then, and the driver, which
+/// counts it as open, would refuse every later one.
+pub(crate) async fn give_back<T>(
+    connection: PoolConnection<Sqlite>,
+    done: Result<T, Error>,
+) -> Result<T, Error> {
+    if done.as_ref().is_err_and(Error::is_outage)
+        && let Err(error) = connection.close().await
+    {
+        debug!(%error, "a connection to SQLite is not closed in order");
+    }
+    done
 }
 
 /// Connections to the database. Cheap to clone.
