@@ -328,7 +328,9 @@ async fn a_page_of_large_events_ends_early_and_none_is_left_out(
     let object = json!({"text": "x".repeat(250_000)});
     let mut published = Vec::new();
     for _ in 0..24 {
-        let id = api.publish("large-pages", "message.report", &object).await?;
+        let id = api
+            .publish("large-pages", "message.report", &object)
+            .await?;
         published.insert(0, id);
     }
     let page = async |size: u32, token: &str| {
