@@ -6,6 +6,7 @@
 //! two are this program too, under a hidden subcommand.
 
 mod arrivals;
+mod beside;
 mod chart;
 mod clock;
 mod docs;

@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod corpus;
 #[path = "strangers/properties.rs"]
 mod properties;
 
@@ -46,34 +48,13 @@ fn bend_all(line: &str, other: &str, bends: &[Bend]) -> String {
     text.into_iter().collect()
 }
 
-/// What has reached some part of the code in the course of fuzzing, and what was
-/// found by it.
 #[test]
 fn what_fuzzing_came_upon() {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
-    for (name, property) in properties::TARGETS {
-        let inputs = std::fs::read_dir(format!("{corpus}/{name}")).unwrap();
-        let inputs: Vec<_> = inputs.map(|entry| entry.unwrap().path()).collect();
-        assert!(!inputs.is_empty(), "{name} has no corpus");
-        for input in inputs {
-            property(&std::fs::read(input).unwrap());
-        }
-    }
-}
-
-fn cases() -> ProptestConfig {
-    // `PROPTEST_CASES` wins.
-    let given = std::env::var_os("PROPTEST_CASES").is_some();
-    let mut config = ProptestConfig::default();
-    if !given {
-        config.cases = 3_000;
-    }
-    config.failure_persistence = None;
-    config
+    corpus::try_all(&properties::TARGETS);
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(corpus::cases())]
 
     #[test]
     fn urls(text in bent(URLS)) {

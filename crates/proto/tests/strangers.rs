@@ -3,35 +3,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod corpus;
 #[path = "strangers/properties.rs"]
 mod properties;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// What has reached some part of the code in the course of fuzzing, and what was
-/// found by it.
 #[test]
 fn what_fuzzing_came_upon() {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
-    for (name, property) in properties::TARGETS {
-        let inputs = std::fs::read_dir(format!("{corpus}/{name}")).unwrap();
-        let inputs: Vec<_> = inputs.map(|entry| entry.unwrap().path()).collect();
-        assert!(!inputs.is_empty(), "{name} has no corpus");
-        for input in inputs {
-            property(&std::fs::read(input).unwrap());
-        }
-    }
-}
-
-fn cases() -> ProptestConfig {
-    let given = std::env::var_os("PROPTEST_CASES").is_some();
-    let mut config = ProptestConfig::default();
-    if !given {
-        config.cases = 3_000;
-    }
-    config.failure_persistence = None;
-    config
+    corpus::try_all(&properties::TARGETS);
 }
 
 /// Bytes that look like protobuf: a field's number and kind, and what follows.
@@ -48,7 +30,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(corpus::cases())]
 
     #[test]
     fn batches_of_strangers(bytes in message()) {

@@ -5,16 +5,15 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
+use crate::beside::{self, Beside, MOST, OTHER, OTHER_ACCOUNT, compare_both};
 use crate::meter::{Meter, load_average};
 use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::sink::Answer;
-use crate::streams::{Stream, Watched, compare, side_by_side};
+use crate::streams::{Stream, compare, side_by_side};
 use crate::world::{Setup, World};
 
 const ACCOUNT: &str = "crowded";
-const OTHER_ACCOUNT: &str = "bystander";
-const EVENT_TYPE: &str = "message.report";
 
 /// Longer than an attempt may take.
 const HANGS: Answer = Answer {
@@ -29,59 +28,24 @@ const SECONDS: u32 = 40;
 /// Until what hangs holds as much as it can.
 const LEAD_IN_SECONDS: u32 = 15;
 
-/// The healthy p99 may grow by this factor.
-const MOST: f64 = 1.5;
-
-const HEALTHY: Watched = Watched {
-    group: "healthy",
-    endpoints: 9,
-};
-
-const OTHER: Watched = Watched {
-    group: "other",
-    endpoints: 1,
-};
-
 /// One endpoint of ten hangs.
 pub(super) async fn neighbour(options: Options) -> Result<Vec<Outcome>> {
     let setup = Setup::STANDALONE_ALWAYS;
     let mut outcome = Outcome::new("hanging-neighbour", setup.name(), load_average());
     let mut world = World::start(&options, setup, &[]).await?;
-    let types = [EVENT_TYPE.to_owned()];
-    let healthy = world
-        .endpoints(ACCOUNT, HEALTHY.group, EVENT_TYPE, HEALTHY.endpoints)
-        .await?;
-    let other = world
-        .endpoints(OTHER_ACCOUNT, OTHER.group, EVENT_TYPE, OTHER.endpoints)
-        .await?;
-    let publisher = world.publisher(ACCOUNT, &types).await?;
-    let other_publisher = world.publisher(OTHER_ACCOUNT, &types).await?;
-    world.warm_up(&publisher, HEALTHY.group, &healthy).await?;
-    world.warm_up(&other_publisher, OTHER.group, &other).await?;
-    let streams = [
-        Stream {
-            publisher: &publisher,
-            per_second: 50,
-            watched: Some(HEALTHY),
-        },
-        Stream {
-            publisher: &other_publisher,
-            per_second: 20,
-            watched: Some(OTHER),
-        },
-    ];
+    let beside = Beside::start(&mut world, ACCOUNT, 9).await?;
+    let streams = beside.streams();
     let seconds = options.scaled(SECONDS);
     let without = side_by_side(&mut world, &streams, seconds).await?;
     world.sink.answer("hanging", HANGS).await?;
     world
-        .endpoint(ACCOUNT, "hanging/0", EVENT_TYPE, None)
+        .endpoint(ACCOUNT, "hanging/0", beside::EVENT_TYPE, None)
         .await?;
     side_by_side(&mut world, &streams, LEAD_IN_SECONDS).await?;
     let profile = world.profile("hanging-neighbour").await?;
     let with = side_by_side(&mut world, &streams, seconds).await?;
     outcome.profiles = World::profiled(profile)?;
-    compare(&mut outcome, "same account", &without[0], &with[0], MOST);
-    compare(&mut outcome, "other account", &without[1], &with[1], MOST);
+    compare_both(&mut outcome, &without, &with);
     let posts = world.sink.count("hanging").await?;
     outcome.figure("posts to the hanging endpoint", posts as f64, "");
     outcome.errors(&world.deployment)?;
@@ -96,15 +60,9 @@ pub(super) async fn crowd(options: Options) -> Result<Vec<Outcome>> {
     let setup = Setup::STANDALONE_ALWAYS;
     let mut outcome = Outcome::new("hanging-crowd", setup.name(), load_average());
     let mut world = World::start(&options, setup, &[]).await?;
-    let other = world
-        .endpoints(OTHER_ACCOUNT, OTHER.group, EVENT_TYPE, OTHER.endpoints)
-        .await?;
     let types = hanging_crowd(&mut world).await?;
     let crowd_publisher = world.publisher(ACCOUNT, &types).await?;
-    let publisher = world
-        .publisher(OTHER_ACCOUNT, &[EVENT_TYPE.to_owned()])
-        .await?;
-    world.warm_up(&publisher, OTHER.group, &other).await?;
+    let publisher = beside::live(&mut world, OTHER_ACCOUNT, OTHER).await?;
     let other = || Stream {
         publisher: &publisher,
         per_second: 50,

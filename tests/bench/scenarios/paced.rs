@@ -2,15 +2,14 @@
 
 use anyhow::Result;
 
+use crate::beside::{Beside, compare_both};
 use crate::meter::{Meter, load_average};
 use crate::options::Options;
 use crate::outcome::{Outcome, Target};
-use crate::streams::{Stream, Watched, compare, go_on, side_by_side};
+use crate::streams::{go_on, side_by_side};
 use crate::world::{Setup, World};
 
 const ACCOUNT: &str = "paced";
-const OTHER_ACCOUNT: &str = "bystander";
-const EVENT_TYPE: &str = "message.report";
 /// Only the paced endpoint gets these.
 const PACED_TYPE: &str = "form.submitted";
 const PACED: &str = "paced";
@@ -21,48 +20,17 @@ const WAITING: u32 = 1_000;
 /// Before there is a backlog.
 const SECONDS: u32 = 30;
 
-const HEALTHY: Watched = Watched {
-    group: "healthy",
-    endpoints: 1,
-};
-
-const OTHER: Watched = Watched {
-    group: "other",
-    endpoints: 1,
-};
-
 pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let setup = Setup::STANDALONE_ALWAYS;
     let mut outcome = Outcome::new("paced-backlog", setup.name(), load_average());
     let mut world = World::start(&options, setup, &[]).await?;
-    let types = [EVENT_TYPE.to_owned()];
-    let healthy = world
-        .endpoints(ACCOUNT, HEALTHY.group, EVENT_TYPE, 1)
-        .await?;
-    let other = world
-        .endpoints(OTHER_ACCOUNT, OTHER.group, EVENT_TYPE, 1)
-        .await?;
+    let beside = Beside::start(&mut world, ACCOUNT, 1).await?;
     let paced_path = format!("{PACED}/0");
     let paced = world
         .endpoint(ACCOUNT, &paced_path, PACED_TYPE, Some(RATE_LIMIT))
         .await?;
-    let publisher = world.publisher(ACCOUNT, &types).await?;
-    let other_publisher = world.publisher(OTHER_ACCOUNT, &types).await?;
     let paced_publisher = world.publisher(ACCOUNT, &[PACED_TYPE.to_owned()]).await?;
-    world.warm_up(&publisher, HEALTHY.group, &healthy).await?;
-    world.warm_up(&other_publisher, OTHER.group, &other).await?;
-    let streams = [
-        Stream {
-            publisher: &publisher,
-            per_second: 50,
-            watched: Some(HEALTHY),
-        },
-        Stream {
-            publisher: &other_publisher,
-            per_second: 20,
-            watched: Some(OTHER),
-        },
-    ];
+    let streams = beside.streams();
     let without = side_by_side(&mut world, &streams, SECONDS).await?;
 
     let waiting = options.scaled(WAITING);
@@ -84,8 +52,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     outcome.figure("took", took, "s");
     let off = (took / expected - 1.0).abs();
     outcome.against("off the time it should take", off, "", Target::AtMost(0.05));
-    compare(&mut outcome, "same account", &without[0], &with[0], 1.5);
-    compare(&mut outcome, "other account", &without[1], &with[1], 1.5);
+    compare_both(&mut outcome, &without, &with);
     outcome.memory(&meter.usage(&world.deployment).await?);
     let repeated = arrivals.of(PACED).count() - arrivals.firsts(PACED).count();
     outcome.figure("repeated", repeated as f64, "");

@@ -9,6 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::beside::{
+    self, EVENT_TYPE, MOST, OTHER, OTHER_ACCOUNT, OTHER_PER_SECOND, SAME_PER_SECOND,
+};
 use crate::clock::now_ns;
 use crate::meter::{Meter, load_average};
 use crate::options::Options;
@@ -19,31 +22,20 @@ use crate::streams::{Stream, Watched, compare, side_by_side};
 use crate::world::{Endpoint, Setup, World};
 
 const ACCOUNT: &str = "repairing";
-const OTHER_ACCOUNT: &str = "bystander";
-const EVENT_TYPE: &str = "message.report";
 const FAILED: u32 = 50_000;
 /// A part of them when everything is run, to stay within the time for that.
 const PART: f64 = 0.1;
 
-const LIVE_PER_SECOND: u32 = 50;
-const OTHER_PER_SECOND: u32 = 20;
 /// Before there is a replay.
 const SECONDS: u32 = 30;
 /// Live events go on in pieces of so many seconds until the replays are done.
 const PIECE_SECONDS: u32 = 5;
-/// The live p99 may grow by this factor.
-const MOST: f64 = 1.5;
 /// A replay may stand still for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Its live events and the replay's go to the same endpoint.
 const REPAIRED: Watched = Watched {
     group: "repaired",
-    endpoints: 1,
-};
-
-const OTHER: Watched = Watched {
-    group: "other",
     endpoints: 1,
 };
 
@@ -54,19 +46,14 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let settings = [("POSTRIDER_BREAKER_FAILURES", "0")];
     let mut world = World::start(&options, setup, &settings).await?;
     let repaired = impatient(&world).await?;
-    let other = world
-        .endpoints(OTHER_ACCOUNT, OTHER.group, EVENT_TYPE, OTHER.endpoints)
-        .await?;
-    let types = [EVENT_TYPE.to_owned()];
-    let publisher = world.publisher(ACCOUNT, &types).await?;
-    let other_publisher = world.publisher(OTHER_ACCOUNT, &types).await?;
+    let publisher = world.publisher(ACCOUNT, &[EVENT_TYPE.to_owned()]).await?;
     let endpoints = std::slice::from_ref(&repaired);
     world.warm_up(&publisher, REPAIRED.group, endpoints).await?;
-    world.warm_up(&other_publisher, OTHER.group, &other).await?;
+    let other_publisher = beside::live(&mut world, OTHER_ACCOUNT, OTHER).await?;
     let streams = [
         Stream {
             publisher: &publisher,
-            per_second: LIVE_PER_SECOND,
+            per_second: SAME_PER_SECOND,
             watched: Some(REPAIRED),
         },
         Stream {
@@ -102,7 +89,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
 
     let arrivals = world.sink.arrivals().await?;
     let with = [
-        (REPAIRED.group, LIVE_PER_SECOND * seconds),
+        (REPAIRED.group, SAME_PER_SECOND * seconds),
         (OTHER.group, OTHER_PER_SECOND * seconds),
     ]
     .map(|(group, events)| {
@@ -145,7 +132,7 @@ async fn live(publisher: &Publisher, other: &Publisher, done: &AtomicBool) -> Re
     let mut seconds = 0;
     while !done.load(Ordering::Relaxed) {
         tokio::try_join!(
-            publisher.paced(LIVE_PER_SECOND, LIVE_PER_SECOND * PIECE_SECONDS),
+            publisher.paced(SAME_PER_SECOND, SAME_PER_SECOND * PIECE_SECONDS),
             other.paced(OTHER_PER_SECOND, OTHER_PER_SECOND * PIECE_SECONDS),
         )?;
         seconds += PIECE_SECONDS;

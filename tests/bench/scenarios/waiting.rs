@@ -2,15 +2,14 @@
 
 use anyhow::{Result, ensure};
 
+use crate::beside::{Beside, compare_both};
 use crate::meter::{Meter, load_average};
 use crate::options::Options;
 use crate::outcome::{Outcome, Target};
-use crate::streams::{Stream, Watched, compare, side_by_side};
+use crate::streams::side_by_side;
 use crate::world::{Setup, World};
 
 const ACCOUNT: &str = "waiting";
-const OTHER_ACCOUNT: &str = "bystander";
-const EVENT_TYPE: &str = "message.report";
 /// Only the endpoint with the backlog gets these.
 const BACKLOG_TYPE: &str = "form.submitted";
 const BACKLOG: &str = "backlog";
@@ -21,51 +20,18 @@ const PART: f64 = 0.05;
 /// Deliveries a second that the endpoint asks for.
 const RATE_LIMIT: u32 = 10;
 const SECONDS: u32 = 40;
-/// The p99 of the others may grow by this factor.
-const MOST: f64 = 1.5;
-
-const HEALTHY: Watched = Watched {
-    group: "healthy",
-    endpoints: 1,
-};
-
-const OTHER: Watched = Watched {
-    group: "other",
-    endpoints: 1,
-};
 
 pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let setup = Setup::STANDALONE_ALWAYS;
     let mut outcome = Outcome::new("waiting-1m", setup.name(), load_average());
     let mut world = World::start(&options, setup, &[]).await?;
-    let types = [EVENT_TYPE.to_owned()];
-    let healthy = world
-        .endpoints(ACCOUNT, HEALTHY.group, EVENT_TYPE, HEALTHY.endpoints)
-        .await?;
-    let other = world
-        .endpoints(OTHER_ACCOUNT, OTHER.group, EVENT_TYPE, OTHER.endpoints)
-        .await?;
+    let beside = Beside::start(&mut world, ACCOUNT, 1).await?;
     let path = format!("{BACKLOG}/0");
     let backlog = world
         .endpoint(ACCOUNT, &path, BACKLOG_TYPE, Some(RATE_LIMIT))
         .await?;
-    let publisher = world.publisher(ACCOUNT, &types).await?;
-    let other_publisher = world.publisher(OTHER_ACCOUNT, &types).await?;
     let backlog_publisher = world.publisher(ACCOUNT, &[BACKLOG_TYPE.to_owned()]).await?;
-    world.warm_up(&publisher, HEALTHY.group, &healthy).await?;
-    world.warm_up(&other_publisher, OTHER.group, &other).await?;
-    let streams = [
-        Stream {
-            publisher: &publisher,
-            per_second: 50,
-            watched: Some(HEALTHY),
-        },
-        Stream {
-            publisher: &other_publisher,
-            per_second: 20,
-            watched: Some(OTHER),
-        },
-    ];
+    let streams = beside.streams();
     let without = side_by_side(&mut world, &streams, SECONDS).await?;
 
     let waiting = options.scaled_or_part(WAITING, PART);
@@ -82,8 +48,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let pace = sent as f64 / f64::from(SECONDS);
     let limit = Target::AtMost(f64::from(RATE_LIMIT) * 1.1);
     outcome.against("sent to it meanwhile", pace, "/s", limit);
-    compare(&mut outcome, "same account", &without[0], &with[0], MOST);
-    compare(&mut outcome, "other account", &without[1], &with[1], MOST);
+    compare_both(&mut outcome, &without, &with);
     outcome.memory(&meter.usage(&world.deployment).await?);
     outcome.part(&options);
     outcome.errors(&world.deployment)?;

@@ -99,16 +99,21 @@ async fn ask_again(api: &Api, endpoint: &str) -> Result<Value> {
     }
 }
 
-async fn an_endpoint_gets_events_once_it_has_echoed_its_challenge(mode: Mode) -> Result<()> {
-    let (deployment, receiver) = start(mode).await?;
-    let api = deployment.api();
-    // It answers every time, and never with the challenge.
+/// An endpoint that does not echo its challenge, and that challenge.
+async fn silent(api: &Api, receiver: &Receiver) -> Result<(String, String)> {
     receiver.script("hook", [Answer::status(200)]);
     let endpoint = api
         .endpoint(ACCOUNT, &receiver.url("hook"), &["message.report"])
         .await?;
     let first = receiver.wait_for("hook", 1, LIMIT).await?;
-    let first = challenge(&first[0])?;
+    Ok((endpoint, challenge(&first[0])?))
+}
+
+async fn an_endpoint_gets_events_once_it_has_echoed_its_challenge(mode: Mode) -> Result<()> {
+    let (deployment, receiver) = start(mode).await?;
+    let api = deployment.api();
+    // It answers every time, and never with the challenge.
+    let (endpoint, first) = silent(&api, &receiver).await?;
     let event = api
         .publish(ACCOUNT, "message.report", &json!({"n": 1}))
         .await?;
@@ -263,11 +268,7 @@ async fn another_url_needs_another_echo(mode: Mode) -> Result<()> {
 async fn challenges_are_few_and_its_accounts_alone(mode: Mode) -> Result<()> {
     let (deployment, receiver) = start(mode).await?;
     let api = deployment.api();
-    receiver.script("hook", [Answer::status(200)]);
-    let endpoint = api
-        .endpoint(ACCOUNT, &receiver.url("hook"), &["message.report"])
-        .await?;
-    receiver.wait_for("hook", 1, LIMIT).await?;
+    let endpoint = silent(&api, &receiver).await?.0;
     let verify = format!("{}/verify", path(&endpoint));
     let response = api.request(Method::POST, &verify).send().await?;
     ensure!(response.status() == 429, "{}", response.status());
@@ -362,11 +363,7 @@ async fn the_receiver_of_the_docs_passes(mode: Mode) -> Result<()> {
 async fn its_page_says_so_and_sends_another_one(mode: Mode) -> Result<()> {
     let (deployment, receiver) = start(mode).await?;
     let api = deployment.api();
-    receiver.script("hook", [Answer::status(200)]);
-    let endpoint = api
-        .endpoint(ACCOUNT, &receiver.url("hook"), &["message.report"])
-        .await?;
-    receiver.wait_for("hook", 1, LIMIT).await?;
+    let endpoint = silent(&api, &receiver).await?.0;
     let event = api.publish(ACCOUNT, "message.report", &json!({})).await?;
     not_sent(&api, &event, &endpoint, "unverified").await?;
 

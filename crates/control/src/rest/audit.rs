@@ -10,6 +10,7 @@ use serde::Serialize;
 use store::AuditFilter;
 use utoipa::ToSchema;
 
+use super::bodies::AuditQuery;
 use super::problem::Answer;
 use super::request::{Caller, PageQuery, Query, Scope};
 use super::shapes::AuditEntries;
@@ -51,25 +52,6 @@ impl From<Entry> for AuditEntry {
             detail: entry.detail,
         }
     }
-}
-
-/// Which entries.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "described, not made")]
-pub(super) struct AuditQuery {
-    /// Only what was done with this key.
-    key_id: Option<String>,
-    /// Only what came by this way.
-    via: Option<String>,
-    /// Only this.
-    action: Option<String>,
-    /// Only what was done to this id or name.
-    target: Option<String>,
-    /// Done at or after this instant (RFC 3339).
-    after: Option<String>,
-    /// Done before this instant (RFC 3339).
-    before: Option<String>,
 }
 
 /// Lists who changed what in an account

@@ -202,3 +202,21 @@ pub(super) struct SpanQuery {
     /// Before this instant (RFC 3339).
     pub(super) before: Option<String>,
 }
+
+/// Which entries of the audit log.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditQuery {
+    /// Only what was done with this key.
+    key_id: Option<String>,
+    /// Only what came by this way.
+    via: Option<String>,
+    /// Only this.
+    action: Option<String>,
+    /// Only what was done to this id or name.
+    target: Option<String>,
+    /// Done at or after this instant (RFC 3339).
+    after: Option<String>,
+    /// Done before this instant (RFC 3339).
+    before: Option<String>,
+}

@@ -40,18 +40,28 @@ pub(super) struct Gathered {
     pub(super) events: Vec<Message>,
     pub(super) plans: Vec<Message>,
     pub(super) records: Vec<Message>,
+    /// What all of them carry.
+    bytes: usize,
 }
 
 impl Gathered {
+    fn add(&mut self, input: Input, more: Vec<Message>) {
+        self.bytes += more.iter().map(Message::size_bytes).sum::<usize>();
+        let messages = match input {
+            Input::Plans => &mut self.plans,
+            Input::Records => &mut self.records,
+            _ => &mut self.events,
+        };
+        messages.extend(more);
+    }
+
     fn is_empty(&self) -> bool {
         self.events.is_empty() && self.plans.is_empty() && self.records.is_empty()
     }
 
     fn is_enough(&self) -> bool {
-        let all = [&self.events, &self.plans, &self.records];
-        let bytes = all.into_iter().flatten().map(Message::size_bytes);
         let lists = self.plans.len().max(self.records.len());
-        self.events.len() >= EVENTS || lists >= LISTS || bytes.sum::<usize>() >= BYTES
+        self.events.len() >= EVENTS || lists >= LISTS || self.bytes >= BYTES
     }
 }
 
@@ -85,14 +95,14 @@ impl Inputs {
         while !gathered.is_enough() {
             tokio::select! {
                 () = sleep_until(not_before), if !gathered.is_empty() => break,
-                more = events.next(EVENTS) => gathered.events.extend(more),
-                more = plans.next(AT_A_TIME) => gathered.plans.extend(more),
-                more = records.next(AT_A_TIME) => gathered.records.extend(more),
+                more = events.next(EVENTS) => gathered.add(Input::EventsForHistory, more),
+                more = plans.next(AT_A_TIME) => gathered.add(Input::Plans, more),
+                more = records.next(AT_A_TIME) => gathered.add(Input::Records, more),
             }
         }
-        gathered.events.extend(here(events, EVENTS).await);
-        gathered.plans.extend(here(plans, AT_A_TIME).await);
-        gathered.records.extend(here(records, AT_A_TIME).await);
+        gathered.add(Input::EventsForHistory, here(events, EVENTS).await);
+        gathered.add(Input::Plans, here(plans, AT_A_TIME).await);
+        gathered.add(Input::Records, here(records, AT_A_TIME).await);
         *begun = Instant::now();
         std::mem::take(gathered)
     }
