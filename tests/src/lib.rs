@@ -41,10 +41,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The root of the source tree.
+/// The root of the source tree: of the one that cargo runs for, as it says at run
+/// time. What is built may have been built from another clone.
 #[must_use]
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where it runs for");
+    PathBuf::from(here)
         .parent()
         .expect("the tests live in a folder of the repository")
         .to_owned()

@@ -63,13 +63,26 @@ pub fn trial<D: Send + 'static>(
     let name = format!("{prefix}::{}", scenario.name.replace(' ', ""));
     Trial::test(name, move || {
         let result = argument().and_then(|argument| runtime.block_on((scenario.run)(argument)));
-        result.map_err(|error| Failed::from(format!("{error:?}")))?;
+        result.map_err(|error| Failed::from(in_short(&error)))?;
         let told = secrecy::take();
         match told.is_empty() {
             true => Ok(()),
             false => Err(Failed::from(told.join("\n"))),
         }
     })
+}
+
+/// What went wrong and, where cargo was asked for backtraces, the lines of ours
+/// that led there: the executor's would hide it.
+fn in_short(error: &anyhow::Error) -> String {
+    let backtrace = error.backtrace().to_string();
+    let ours = |line: &&str| line.contains("/tests/") && line.trim_start().starts_with("at ");
+    let lines = backtrace.lines().filter(ours);
+    let causes = error.chain().map(ToString::to_string);
+    causes
+        .chain(lines.map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Runs trials. What a deployment that ended late has told fails the program as

@@ -179,11 +179,12 @@ impl Line<'_> {
         let mut roles = JoinSet::new();
         watching.spawn(watcher.run(stop_watching.clone()));
         let ended = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(()),
             started = streams::ensure(&self.foundation.broker, self.process.config) => {
                 started.map_err(Into::into)
             }
             ended = self.servers.ended_early() => ended,
-            () = shutdown.cancelled() => Ok(()),
         };
         let ended = match ended {
             Ok(()) if !shutdown.is_cancelled() => {
@@ -194,6 +195,8 @@ impl Line<'_> {
                     roles.spawn(part.run(shutdown.clone()));
                 }
                 tokio::select! {
+                    // First: a role may have ended by the time this looks.
+                    biased;
                     () = shutdown.cancelled() => Ok(()),
                     ended = ended_early(&mut roles) => ended,
                     ended = self.servers.ended_early() => ended,

@@ -10,7 +10,7 @@ type Target = (&'static str, fn(&[u8]));
 /// Tries what has reached some part of the code in the course of fuzzing, and
 /// what was found by it.
 pub(crate) fn try_all(targets: &[Target]) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
+    let corpus = Path::new("../../tests/fuzz/corpus");
     for (name, property) in targets {
         let inputs = std::fs::read_dir(corpus.join(name)).unwrap();
         let inputs: Vec<_> = inputs.map(|entry| entry.unwrap().path()).collect();
