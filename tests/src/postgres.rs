@@ -1,6 +1,7 @@
 //! A PostgreSQL cluster of the test's own.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -104,13 +105,28 @@ impl Postgres {
             std::fs::copy(certificates.join(name), data.join(name))?;
             own(&data.join(name))?;
         }
-        let path = data.join("postgresql.conf");
-        let settings = std::fs::read_to_string(&path)?;
-        let secure = "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n";
-        std::fs::write(&path, format!("{settings}\n{secure}"))?;
+        self.configure(&[
+            ("ssl", "on"),
+            ("ssl_cert_file", "server.pem"),
+            ("ssl_key_file", "server.key"),
+        ])?;
         let rules = "hostssl all all 127.0.0.1/32 trust\n";
         std::fs::write(data.join("pg_hba.conf"), rules)?;
         Ok(())
+    }
+
+    /// Adds to its configuration. Before [`Postgres::start`].
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
+        let path = self.data().join("postgresql.conf");
+        let mut all = std::fs::read_to_string(&path)?;
+        for (name, value) in settings {
+            writeln!(all, "{name} = '{value}'")?;
+        }
+        Ok(std::fs::write(&path, all)?)
     }
 
     /// The address clients connect to.

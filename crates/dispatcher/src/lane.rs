@@ -74,8 +74,8 @@ pub(crate) struct Lane {
     pub(crate) in_flight: u32,
     /// When those in flight began, as if they ended in that order.
     begun: VecDeque<Instant>,
-    /// The last POST took longer than [`BRISK`].
-    was_slow: bool,
+    /// How long the last POST took.
+    pub(crate) took: Duration,
     /// It stands in line for its account's share.
     pub(crate) in_line: bool,
     /// Nothing is sent before this: it cannot be signed, or the endpoint said
@@ -111,7 +111,7 @@ impl Lane {
             breaker,
             in_flight: 0,
             begun: VecDeque::new(),
-            was_slow: false,
+            took: Duration::ZERO,
             in_line: false,
             held_until: None,
             wake_at: None,
@@ -229,7 +229,7 @@ impl Lane {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.ended += 1;
         let begun = self.begun.pop_front();
-        self.was_slow = begun.is_some_and(|begun| now.saturating_duration_since(begun) > BRISK);
+        self.took = begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
         match result {
             Some(true) => self.breaker.succeeded(now),
             Some(false) => self.breaker.failed(now),
@@ -284,7 +284,7 @@ impl Lane {
     /// wait for another one.
     pub(crate) fn is_slow(&self, now: Instant) -> bool {
         let oldest = self.begun.front();
-        self.was_slow || oldest.is_some_and(|at| now.saturating_duration_since(*at) > BRISK)
+        self.took > BRISK || oldest.is_some_and(|at| now.saturating_duration_since(*at) > BRISK)
     }
 
     /// Whether it will soon be out of work, but for what is being parked.

@@ -268,7 +268,7 @@ impl Lanes {
         }
         self.touched = touched;
         while self.unrecorded < MAX_UNRECORDED
-            && let Some(endpoint) = self.share.next()
+            && let Some(endpoint) = self.share.next(now)
         {
             if let Some(lane) = self.lanes.get_mut(&endpoint) {
                 lane.in_line = false;
@@ -280,11 +280,14 @@ impl Lanes {
 
     /// When to advance again, if nothing happens before.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let may_send = self.unrecorded < MAX_UNRECORDED;
+        let turn = may_send.then(|| self.share.next_turn_at()).flatten();
+        [timer, turn].into_iter().flatten().min()
     }
 
     fn pump(&mut self, endpoint: EndpointId, now: Instant, now_is: Timestamp) {
-        while self.send_next(endpoint, now) {}
+        while self.send_next(endpoint, false, now) {}
         let Some(lane) = self.lanes.get_mut(&endpoint) else {
             return;
         };
@@ -318,7 +321,7 @@ impl Lanes {
 
     /// Its turn in line: one, and to the end of the line again.
     fn pump_one(&mut self, endpoint: EndpointId, now: Instant) {
-        if self.send_next(endpoint, now) {
+        if self.send_next(endpoint, true, now) {
             self.touched.insert(endpoint);
             if let Some(lane) = self.lanes.get_mut(&endpoint)
                 && lane.gate(now) == Gate::Open
@@ -333,8 +336,8 @@ impl Lanes {
     }
 
     /// Sends or ends the next delivery of a lane. Gives whether there may be
-    /// more to do right away.
-    fn send_next(&mut self, endpoint: EndpointId, now: Instant) -> bool {
+    /// more to do right away. `in_turn`: it has waited for its account's share.
+    fn send_next(&mut self, endpoint: EndpointId, in_turn: bool, now: Instant) -> bool {
         let Some(lane) = self.lanes.get_mut(&endpoint) else {
             return false;
         };
@@ -367,7 +370,7 @@ impl Lanes {
                 return false;
             }
         }
-        if self.unrecorded >= MAX_UNRECORDED || !self.share.start(&lane.account) {
+        if self.unrecorded >= MAX_UNRECORDED || !self.share.start(&lane.account, in_turn, now) {
             lane.in_line = true;
             let account = lane.account.clone();
             self.share.wait(&account, endpoint);

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use domain::page::{Cursor, Direction};
 use domain::{Outcome as Told, Record, Timestamp};
 use harness::past::Past;
 use harness::postgres::Postgres;
+use harness::repository;
 use store::{AttemptFilter, Day, EventFilter, Expiry, History, Pool};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -23,6 +24,13 @@ const PART: f64 = 0.02;
 const DAYS: u32 = 90;
 const ENDPOINTS: usize = 1_000;
 
+/// As k8s/components/cloudnative-pg has them.
+const SETTINGS: [(&str, &str); 3] = [
+    ("shared_buffers", "1GB"),
+    ("max_wal_size", "4GB"),
+    ("checkpoint_timeout", "15min"),
+];
+
 /// Of each question.
 const SAMPLES: usize = 300;
 
@@ -31,6 +39,16 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let mut outcome = Outcome::new("history", name, load_average());
     let dir = TempDir::new()?;
     let mut postgres = Postgres::new(dir.path())?;
+    let deployed = repository().join("k8s/components/cloudnative-pg/cluster.yaml");
+    let deployed = std::fs::read_to_string(deployed)?;
+    for (name, value) in SETTINGS {
+        let line = format!("{name}: {value}\n");
+        ensure!(
+            deployed.contains(&line),
+            "the component says otherwise than {line}"
+        );
+    }
+    postgres.configure(&SETTINGS)?;
     postgres.start().await?;
     let history = History::new(Pool::open(&postgres.url()).await?);
     history.pool().migrate().await?;

@@ -62,7 +62,7 @@ async fn a_full_disk_refuses_events_and_loses_none(_: Mode) -> Result<()> {
     disk.free()?;
     let again = eventually("events are accepted again", LIMIT, || publish(EVENTS));
     accepted.push(again.await?);
-    arrived(&receiver, &accepted).await?;
+    arrived(&api, &receiver, &accepted).await?;
     all_recorded(&api, &endpoint, accepted.len()).await?;
     deployment.all_running()
 }
@@ -89,7 +89,7 @@ async fn full_stores_of_three_servers_refuse_events_and_lose_none(_: Mode) -> Re
     restart_each(&deployment, Some(2 * USABLE_MEGABYTES)).await?;
     let again = eventually("events are accepted again", LIMIT, || publish_large(&api));
     accepted.push(again.await?);
-    arrived(&receiver, &accepted).await?;
+    arrived(&api, &receiver, &accepted).await?;
 
     for disk in deployment.cluster().await.disks()? {
         disk.fill()?;
@@ -109,7 +109,7 @@ async fn full_stores_of_three_servers_refuse_events_and_lose_none(_: Mode) -> Re
     restart_each(&deployment, None).await?;
     let again = eventually("events are accepted again", LIMIT, || publish_large(&api));
     accepted.push(again.await?);
-    let twice = arrived(&receiver, &accepted).await?;
+    let twice = arrived(&api, &receiver, &accepted).await?;
     println!(
         "{} accepted, none lost, {twice} came more than once",
         accepted.len()
@@ -171,15 +171,25 @@ async fn restart_each(deployment: &Deployment, usable_megabytes: Option<u32>) ->
     Ok(())
 }
 
-/// Waits for all of them; how many events came more than once.
-async fn arrived(receiver: &Receiver, accepted: &[String]) -> Result<usize> {
-    eventually("every accepted event arrives", LIMIT, || async {
+/// Waits for all of them; how many events came more than once. What history knows
+/// of one that is missing tells where it has stayed.
+async fn arrived(api: &Api, receiver: &Receiver, accepted: &[String]) -> Result<usize> {
+    let missing = || {
         receiver.counted("hook", |counts| {
             let missing = accepted.iter().filter(|id| !counts.contains_key(*id));
-            let missing = missing.count();
-            ensure!(missing == 0, "{missing} of {} are missing", accepted.len());
-            Ok(counts.values().filter(|count| **count > 1).count())
+            missing.cloned().collect::<Vec<_>>()
         })
+    };
+    eventually("every accepted event arrives", LIMIT, || async {
+        let missing = missing();
+        if let Some(one) = missing.first() {
+            let known = api.get(&format!("/v1/accounts/{ACCOUNT}/events/{one}"));
+            let known = known.await.map(|event| event["deliveries"].to_string());
+            anyhow::bail!("{} are missing; of {one}: {known:?}", missing.len());
+        }
+        Ok(receiver.counted("hook", |counts| {
+            counts.values().filter(|count| **count > 1).count()
+        }))
     })
     .await
 }

@@ -48,11 +48,9 @@ fn main() -> ExitCode {
     trials.extend(in_mode(&runtime, Mode::Standalone, disk::in_standalone()));
     trials.extend(in_mode(&runtime, Mode::Processes, disk::with_processes()));
     trials.extend(in_mode(&runtime, Mode::Overlay, disk::in_the_overlay()));
-    trials.extend(in_mode(
-        &runtime,
-        Mode::Processes,
-        repartition::with_processes(),
-    ));
+    for mode in [Mode::Processes, Mode::Overlay] {
+        trials.extend(in_mode(&runtime, mode, repartition::scenarios()));
+    }
     trials.extend(in_mode(&runtime, Mode::Processes, rolling::scenarios()));
     trials.extend(in_mode(&runtime, Mode::Overlay, cluster::scenarios()));
     harness::suite::run(&arguments, trials)

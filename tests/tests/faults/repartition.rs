@@ -27,7 +27,7 @@ const RATE_LIMIT: u32 = 2;
 /// Those who work with partitions, in the order in which they are stopped.
 const STOPPED: [&str; 4] = ["dispatcher", "fanout", "history", "control"];
 
-pub(crate) fn with_processes() -> Vec<Scenario<Mode>> {
+pub(crate) fn scenarios() -> Vec<Scenario<Mode>> {
     harness::scenarios![the_number_of_partitions_changes_and_nothing_is_lost]
 }
 

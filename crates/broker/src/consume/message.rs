@@ -1,6 +1,6 @@
 //! Messages in work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,18 +22,27 @@ use crate::topology::{
     VERIFY_ENDPOINT_SUBJECT,
 };
 
-/// Tells the server that held messages are still in work.
+/// Parts in which held messages are renewed, one after the other: thousands at once
+/// would hold up everything else.
+const PARTS: u32 = 10;
+
+/// Tells the server that held messages are still in work, each at least every
+/// second `interval`.
 pub(super) async fn renew(held: Arc<Held>, interval: Duration) {
-    let mut first_new = 0;
-    loop {
-        tokio::time::sleep(interval).await;
-        // What came since the last time is young enough until the next.
+    // The first place that was not taken, at each of the last times.
+    let mut unused = VecDeque::from(vec![0; PARTS as usize]);
+    for part in (0..PARTS).cycle() {
+        tokio::time::sleep(interval / PARTS).await;
+        // What came since an interval ago is young enough until the next.
+        let first_new = unused.pop_front().unwrap_or(0);
+        unused.push_back(held.next.load(Ordering::Relaxed));
         let ackers: Vec<Arc<Acker>> = {
             let ackers = held.lock();
-            let old = ackers.iter().filter(|(place, _)| **place < first_new);
-            old.map(|(_, acker)| Arc::clone(acker)).collect()
+            let is_due =
+                |place: u64| place < first_new && place % u64::from(PARTS) == u64::from(part);
+            let due = ackers.iter().filter(|(place, _)| is_due(**place));
+            due.map(|(_, acker)| Arc::clone(acker)).collect()
         };
-        first_new = held.next.load(Ordering::Relaxed);
         for acker in ackers {
             if let Err(error) = acker.ack_with(AckKind::Progress).await {
                 debug!(%error, "cannot renew a message");

@@ -1,6 +1,6 @@
 //! What became of what was begun.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{AccountId, EndpointId, Partition, Timestamp, breaker};
 
@@ -18,15 +18,16 @@ impl Lanes {
         result: Option<bool>,
         now: Instant,
     ) -> breaker::Change {
-        self.share.end(account);
-        let mut change = breaker::Change::None;
+        let (mut change, mut took) = (breaker::Change::None, Duration::ZERO);
         if let Some(lane) = self.lanes.get_mut(&endpoint) {
             change = lane.ended(result, now);
+            took = lane.took;
             if change == breaker::Change::Opened {
                 lane.park_the_patient(now);
             }
             self.touched.insert(endpoint);
         }
+        self.share.end(account, took);
         change
     }
 
