@@ -11,6 +11,8 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use domain::{AccountId, DeliveryId, EndpointId, Partition};
 
+pub use ensure::Differing;
+
 pub(crate) const EVENTS: &str = "EVENTS";
 pub(crate) const PLANS: &str = "PLANS";
 pub(crate) const DELIVERIES: &str = "DELIVERIES";

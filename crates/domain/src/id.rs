@@ -174,6 +174,19 @@ impl DeliveryId {
         Self(Uuid::new_v5(&NAMESPACE, &name))
     }
 
+    /// The id of the delivery that sends an event to an endpoint once more, which
+    /// has got `earlier` deliveries of it before: the same for all who ask at once.
+    #[must_use]
+    pub fn resent(event: EventId, endpoint: EndpointId, earlier: u64) -> Self {
+        let name = [
+            b"resend\0".as_slice(),
+            event.as_bytes(),
+            endpoint.as_bytes(),
+            &earlier.to_be_bytes(),
+        ];
+        Self(Uuid::new_v5(&NAMESPACE, &name.concat()))
+    }
+
     /// The id of the delivery that a replay makes of this event: the same
     /// however often it is made, another in every replay. A replay has one
     /// endpoint.

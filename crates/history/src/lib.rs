@@ -181,7 +181,7 @@ impl Role {
 
 /// Brings the tables into being, for as long as it takes.
 async fn prepare(shared: &Shared) {
-    while let Err(error) = shared.deps.store.pool().migrate().await {
+    while let Err(error) = shared.deps.store.pool().prepare().await {
         warn!(%error, "history is not ready yet: trying again");
         sleep(PAUSE).await;
     }

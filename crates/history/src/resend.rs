@@ -109,7 +109,7 @@ impl Again<'_> {
             }
             return Ok(id);
         }
-        let id = DeliveryId::new();
+        let id = DeliveryId::resent(self.event, self.endpoint.id, self.source.deliveries);
         // A test stays one: outside stats and health.
         let cause = if self.source.test {
             Cause::Test

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use broker::topology::Differing;
 
 use crate::cli::{Cli, Command, ConfigCommand, Flags, Standalone, Target};
 use crate::config::{self, Config, Environment, Setting, Values, Warning};
@@ -135,9 +136,12 @@ async fn migrate(loaded: &Loaded, repartition: bool) -> Result<()> {
         }
         print(&format!("there are {partitions} partitions"))?;
     }
-    tokio::time::timeout(STREAMS_LIMIT, streams::ensure(&broker, &loaded.config))
-        .await
-        .context("nats-server has not confirmed the streams within 10 minutes")??;
+    tokio::time::timeout(
+        STREAMS_LIMIT,
+        streams::ensure(&broker, &loaded.config, Differing::Changed),
+    )
+    .await
+    .context("nats-server has not confirmed the streams within 10 minutes")??;
     print("the streams are as this version wants them")
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use broker::Broker;
+use broker::topology::Differing;
 use secrecy::ExposeSecret as _;
 use tracing::warn;
 
@@ -38,12 +39,17 @@ pub(crate) async fn connect(config: &Config, name: &str) -> Result<Broker, confi
         .map_err(|error| config::Error::Refused(error.to_string()))
 }
 
-/// Brings the streams and buckets into being, for as long as it takes.
+/// Brings the streams and buckets into being, for as long as it takes; what becomes
+/// of those that differ is for the caller to say.
 ///
 /// # Errors
 ///
 /// When they exist with settings that cannot be changed.
-pub(crate) async fn ensure(broker: &Broker, config: &Config) -> Result<(), config::Error> {
+pub(crate) async fn ensure(
+    broker: &Broker,
+    config: &Config,
+    differing: Differing,
+) -> Result<(), config::Error> {
     let settings = broker::topology::Settings {
         partitions: config.partitions,
         duplicate_window: config.duplicate_window,
@@ -51,7 +57,7 @@ pub(crate) async fn ensure(broker: &Broker, config: &Config) -> Result<(), confi
     };
     let mut pause = FIRST_PAUSE;
     loop {
-        let attempt = broker.ensure_topology(&settings);
+        let attempt = broker.ensure_topology(&settings, differing);
         match tokio::time::timeout(TRY_LIMIT, attempt).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error @ broker::Error::PartitionsChanged { .. })) => {

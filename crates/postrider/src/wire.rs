@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use broker::topology::Differing;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -178,10 +179,14 @@ impl Line<'_> {
         let mut watching = JoinSet::new();
         let mut roles = JoinSet::new();
         watching.spawn(watcher.run(stop_watching.clone()));
+        let differing = match self.process.is_alone {
+            true => Differing::Changed,
+            false => Differing::Left,
+        };
         let ended = tokio::select! {
             biased;
             () = shutdown.cancelled() => Ok(()),
-            started = streams::ensure(&self.foundation.broker, self.process.config) => {
+            started = streams::ensure(&self.foundation.broker, self.process.config, differing) => {
                 started.map_err(Into::into)
             }
             ended = self.servers.ended_early() => ended,

@@ -197,6 +197,21 @@ impl Pool {
         }
     }
 
+    /// Brings the tables up to this version, if a later one has not changed them
+    /// yet: what a version adds, the one before it can work with.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.migrate_by(|known| Migrator {
+            ignore_missing: true,
+            migrations: known.migrations.clone(),
+            ..Migrator::DEFAULT
+        })
+        .await
+    }
+
     /// Brings the tables up to this version; any number of processes may do it
     /// at once.
     ///
@@ -204,9 +219,17 @@ impl Pool {
     ///
     /// An outage, or tables that a later version has made.
     pub async fn migrate(&self) -> Result<(), Error> {
+        self.migrate_by(|known| Migrator {
+            migrations: known.migrations.clone(),
+            ..Migrator::DEFAULT
+        })
+        .await
+    }
+
+    async fn migrate_by(&self, how: impl Fn(&'static Migrator) -> Migrator) -> Result<(), Error> {
         let migrated = match &self.0 {
-            Engine::Sqlite { write, .. } => SQLITE.run(write).await,
-            Engine::Postgres(pool) => POSTGRES.run(pool).await,
+            Engine::Sqlite { write, .. } => how(&SQLITE).run(write).await,
+            Engine::Postgres(pool) => how(&POSTGRES).run(pool).await,
         };
         migrated.map_err(|error| match error {
             MigrateError::Execute(error) => error.into(),

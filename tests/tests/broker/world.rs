@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use broker::topology::Settings;
+use broker::topology::{Differing, Settings};
 use broker::{Broker, ConnectOptions, Consumer, Login, Message};
 use bytes::Bytes;
 use domain::{
@@ -111,7 +111,11 @@ async fn connect(nats: &Nats) -> Result<Broker> {
         duplicate_window: Duration::from_secs(120),
         replicas: 1,
     };
-    let ensure = || async { Ok(broker.ensure_topology(&settings).await?) };
+    let ensure = || async {
+        Ok(broker
+            .ensure_topology(&settings, Differing::Changed)
+            .await?)
+    };
     eventually("the topology is ensured", PATIENCE, ensure).await?;
     Ok(broker)
 }

@@ -183,8 +183,9 @@ async fn arrived(api: &Api, receiver: &Receiver, accepted: &[String]) -> Result<
     eventually("every accepted event arrives", LIMIT, || async {
         let missing = missing();
         if let Some(one) = missing.first() {
-            let known = api.get(&format!("/v1/accounts/{ACCOUNT}/events/{one}"));
-            let known = known.await.map(|event| event["deliveries"].to_string());
+            let path = format!("/v1/accounts/{ACCOUNT}/events/{one}");
+            let known = api.get(&path).await;
+            let known = known.map(|event| event["deliveries"].to_string());
             anyhow::bail!("{} are missing; of {one}: {known:?}", missing.len());
         }
         Ok(receiver.counted("hook", |counts| {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use harness::deployment::Deployment;
 use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
@@ -206,6 +207,28 @@ async fn a_resend_is_a_new_delivery_with_the_same_id(deployment: Arc<Deployment>
         })
         .await?;
     }
+    let slow = Answer::status(200).after(Duration::from_secs(1));
+    receiver.script("hook", [slow]);
+    let resend = format!("{path}/resend");
+    let body = json!({"endpoint_id": endpoint});
+    let at_once = try_join_all((0..8).map(|_| api.post(202, &resend, &body))).await?;
+    let one = &at_once[0]["delivery_id"];
+    ensure!(
+        at_once.iter().all(|answer| answer["delivery_id"] == *one),
+        "who asks at once is answered with one delivery: {at_once:?}"
+    );
+    let recorded = eventually("that one is recorded", LIMIT, || async {
+        let shown = api.get(&path).await?;
+        let all = shown["deliveries"].as_array().context("deliveries")?;
+        ensure!(
+            all.len() == 4 && all.iter().all(|one| one["state"] == "succeeded"),
+            "{shown}"
+        );
+        Ok(())
+    });
+    recorded.await?;
+    let received = receiver.received("hook").len();
+    ensure!(received == 4, "{received}");
     let unknown = "evt_00000000-0000-4000-8000-000000000000";
     let path = format!("/v1/accounts/{account}/events/{unknown}/resend");
     api.post(404, &path, &json!({"endpoint_id": endpoint}))

@@ -283,7 +283,18 @@ async fn a_changed_bootstrap_key_replaces_the_earlier_one(pool: Pool) -> Result<
         later.record.version == 2,
         "a key put again has a later version: {later:?}"
     );
-    ensure!(registry.delete_key("of-a-person").await?, "it is there");
-    ensure!(!registry.delete_key("of-a-person").await?, "it is gone");
+    for id in ["of-a-person", "later"] {
+        ensure!(!registry.is_revoked(id).await?, "{id} holds");
+        ensure!(registry.delete_key(id, now()).await?, "{id} is there");
+        ensure!(!registry.delete_key(id, now()).await?, "{id} is gone");
+    }
+    ensure!(
+        registry.is_revoked("later").await?,
+        "it would come back with the next start"
+    );
+    ensure!(
+        !registry.is_revoked("of-a-person").await?,
+        "nobody would make that one again"
+    );
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use domain::{AccountId, EndpointId, EventId};
+use futures::future::BoxFuture;
 use harness::repository;
 use libtest_mimic::{Failed, Trial};
-use store::{AttemptFilter, EventFilter, History, Pool};
+use store::{AttemptFilter, Error, EventFilter, History, Pool};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -56,18 +57,35 @@ print(f"INSERT INTO plans VALUES ({uuid(900)}, {20001 * day});")
 
 pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<Trial> {
     let engines = [(Engine::Sqlite, "sqlite"), (Engine::Postgres, "postgres")];
-    let trial = |(engine, name)| {
-        let (runtime, databases) = (Arc::clone(runtime), Arc::clone(databases));
-        Trial::test(format!("{name}::rows_of_before_are_kept"), move || {
-            let kept = runtime.block_on(rows_of_before_are_kept(&databases, engine));
-            kept.map_err(|error| Failed::from(format!("{error:?}")))
-        })
+    let trial = |(engine, name): (Engine, &str)| {
+        let made = |scenario: &str, run: Run| {
+            let (runtime, databases) = (Arc::clone(runtime), Arc::clone(databases));
+            Trial::test(format!("{name}::{scenario}"), move || {
+                let ended = runtime.block_on(run(&databases, engine));
+                ended.map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        };
+        [
+            made("rows_of_before_are_kept", |databases, engine| {
+                Box::pin(rows_of_before_are_kept(databases, engine))
+            }),
+            made(
+                "what_a_later_version_has_added_is_no_hindrance",
+                |databases, engine| {
+                    Box::pin(what_a_later_version_has_added_is_no_hindrance(
+                        databases, engine,
+                    ))
+                },
+            ),
+        ]
     };
-    engines.map(trial).into()
+    engines.into_iter().flat_map(trial).collect()
 }
 
+type Run = for<'a> fn(&'a Databases, Engine) -> BoxFuture<'a, Result<()>>;
+
 async fn rows_of_before_are_kept(databases: &Databases, engine: Engine) -> Result<()> {
-    let url = old_database(databases, engine).await?;
+    let url = old_database(databases, engine, "old", "").await?;
     let pool = Pool::open(&url).await?;
     // Twice: a process that comes later finds it done.
     for _ in 0..2 {
@@ -118,12 +136,43 @@ async fn rows_of_before_are_kept(databases: &Databases, engine: Engine) -> Resul
     Ok(())
 }
 
+/// As during an upgrade, and after a rollback.
+async fn what_a_later_version_has_added_is_no_hindrance(
+    databases: &Databases,
+    engine: Engine,
+) -> Result<()> {
+    let checksum = match engine {
+        Engine::Sqlite => "x'00'",
+        Engine::Postgres => "'\\x00'",
+    };
+    let later = format!(
+        "INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, TRUE, {checksum}, 1);"
+    );
+    let url = old_database(databases, engine, "later", &later).await?;
+    let pool = Pool::open(&url).await?;
+    let refused = pool.migrate().await;
+    ensure!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    for _ in 0..2 {
+        pool.prepare().await?;
+    }
+    let account = AccountId::parse("acme").ok().context("an account")?;
+    let (history, any) = (History::new(pool), EventFilter::default());
+    let events = history.events(&account, &any, None, 10).await?.rows;
+    ensure!(events.len() == 3, "{events:?}");
+    Ok(())
+}
+
 fn attempts_end() -> domain::Timestamp {
     domain::Timestamp::from_unix_millis(30_000 * 86_400_000)
 }
 
 /// A database with rows in it, as an earlier version left it; its address.
-async fn old_database(databases: &Databases, engine: Engine) -> Result<String> {
+async fn old_database(
+    databases: &Databases,
+    engine: Engine,
+    name: &str,
+    more: &str,
+) -> Result<String> {
     let migrations = repository().join("crates/store/migrations");
     let (folder, blob, now) = match engine {
         Engine::Sqlite => ("sqlite", "BLOB", "TIMESTAMP"),
@@ -134,13 +183,13 @@ async fn old_database(databases: &Databases, engine: Engine) -> Result<String> {
     let output = python.args([blob, now]).output()?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{error}");
-    let statements = String::from_utf8(output.stdout)?;
+    let statements = String::from_utf8(output.stdout)? + more;
     match engine {
         Engine::Sqlite => {
-            let path = databases.dir.path().join("old.db");
+            let path = databases.dir.path().join(format!("{name}.db"));
             let script = "import sqlite3, sys\n\
                           sqlite3.connect(sys.argv[1]).executescript(sys.stdin.read())";
-            let text = databases.dir.path().join("old.sql");
+            let text = databases.dir.path().join(format!("{name}.sql"));
             std::fs::write(&text, statements)?;
             let mut python = Command::new("python3");
             python.args(["-c", script]).arg(&path);
@@ -148,6 +197,6 @@ async fn old_database(databases: &Databases, engine: Engine) -> Result<String> {
             ensure!(status.success(), "the old database cannot be made");
             Ok(format!("sqlite://{}", path.display()))
         }
-        Engine::Postgres => databases.postgres_database("old", &statements).await,
+        Engine::Postgres => databases.postgres_database(name, &statements).await,
     }
 }

@@ -6,27 +6,45 @@ use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{ErrorCode, kv};
 use domain::Partitions;
+use tracing::warn;
 
 use super::{DELIVERIES, Settings, is_moving, stored_partitions, streams};
 use crate::directory::Bucket;
 use crate::{Broker, Error};
 
+/// What becomes of a stream or bucket that is there and differs from the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Differing {
+    /// It is changed.
+    Changed,
+    /// It is left as it is, if one can work with it: an operator may have changed
+    /// it, or a later version.
+    Left,
+}
+
 impl Broker {
-    /// Brings the streams and buckets into being, or up to these settings.
-    /// Every role may do it, again and again.
+    /// Brings the streams and buckets into being, and perhaps up to these
+    /// settings. Every role may do it, again and again.
     ///
     /// # Errors
     ///
     /// [`Error::PartitionsChanged`], or an outage.
-    pub async fn ensure_topology(&self, settings: &Settings) -> Result<(), Error> {
+    pub async fn ensure_topology(
+        &self,
+        settings: &Settings,
+        differing: Differing,
+    ) -> Result<(), Error> {
         self.check_partitions(settings.partitions).await?;
         for config in streams(settings) {
-            self.ensure_stream(config).await?;
+            self.ensure_stream(config, differing).await?;
         }
         // Somebody else may have created it first, with another count.
         self.check_partitions(settings.partitions).await?;
         for bucket in Bucket::ALL {
-            if self.bucket_stands(bucket, settings.replicas).await? {
+            if self
+                .bucket_stands(bucket, settings.replicas, differing)
+                .await?
+            {
                 continue;
             }
             let config = kv::Config {
@@ -48,20 +66,35 @@ impl Broker {
 
     /// Looks first: who may not change streams can run on those that
     /// `postrider migrate` made.
-    async fn ensure_stream(&self, wanted: Config) -> Result<(), Error> {
-        if let Some(found) = self.stream_config(&wanted.name).await?
-            && fulfils(&found, &wanted)
-        {
-            return Ok(());
+    async fn ensure_stream(&self, wanted: Config, differing: Differing) -> Result<(), Error> {
+        if let Some(found) = self.stream_config(&wanted.name).await? {
+            if fulfils(&found, &wanted) {
+                return Ok(());
+            }
+            if differing == Differing::Left && serves(&found, &wanted) {
+                warn!(
+                    stream = wanted.name,
+                    "the stream {} is not as it is set here: it is left so, and `postrider \
+                     migrate` would change it",
+                    wanted.name
+                );
+                return Ok(());
+            }
         }
         let ensured = self.jetstream.create_or_update_stream(wanted).await;
         ensured.map(|_| ()).map_err(Error::unavailable)
     }
 
-    async fn bucket_stands(&self, bucket: Bucket, replicas: usize) -> Result<bool, Error> {
+    async fn bucket_stands(
+        &self,
+        bucket: Bucket,
+        replicas: usize,
+        differing: Differing,
+    ) -> Result<bool, Error> {
         let found = self.stream_config(&bucket.stream()).await?;
         let max_age = bucket.max_age().unwrap_or_default();
-        Ok(found.is_some_and(|found| found.num_replicas == replicas && found.max_age == max_age))
+        let is_so = |found: Config| found.num_replicas == replicas && found.max_age == max_age;
+        Ok(found.is_some_and(|found| differing == Differing::Left || is_so(found)))
     }
 
     async fn check_partitions(&self, configured: NonZeroU16) -> Result<(), Error> {
@@ -101,21 +134,26 @@ impl Broker {
 fn fulfils(found: &Config, wanted: &Config) -> bool {
     let same_window =
         wanted.duplicate_window.is_zero() || found.duplicate_window == wanted.duplicate_window;
-    let same_metadata = wanted
-        .metadata
-        .iter()
-        .all(|(key, value)| found.metadata.get(key) == Some(value));
     let per_subject = |config: &Config| config.max_messages_per_subject.max(0);
     let kept = |config: &Config| {
         (
             config.subjects.clone(),
-            config.retention,
-            config.discard,
             config.max_age,
             config.num_replicas,
             per_subject(config),
         )
     };
+    same_window && kept(found) == kept(wanted) && serves(found, wanted)
+}
+
+/// Whether one can work with a stream, however long and in how many copies it keeps
+/// its messages.
+fn serves(found: &Config, wanted: &Config) -> bool {
+    let mut marks = wanted.metadata.iter();
+    let same_marks = marks.all(|(key, value)| found.metadata.get(key) == Some(value));
+    let mut subjects = wanted.subjects.iter();
+    let has_subjects = subjects.all(|subject| found.subjects.contains(subject));
+    let same_kind = (found.retention, found.discard) == (wanted.retention, wanted.discard);
     // Schedules allow roll-ups too, says the server.
     let lacks = |flag: fn(&Config) -> bool| flag(wanted) && !flag(found);
     let allows_less = lacks(|config| config.allow_direct)
@@ -123,7 +161,7 @@ fn fulfils(found: &Config, wanted: &Config) -> bool {
         || lacks(|config| config.deny_delete)
         || lacks(|config| config.allow_message_ttl)
         || lacks(|config| config.allow_message_schedules);
-    same_window && same_metadata && kept(found) == kept(wanted) && !allows_less
+    same_marks && has_subjects && same_kind && !allows_less
 }
 
 #[cfg(test)]
@@ -168,6 +206,32 @@ mod tests {
                 let mut changed = found.clone();
                 change(&mut changed);
                 assert!(!fulfils(&changed, &wanted), "{}", wanted.name);
+            }
+        }
+    }
+
+    #[test]
+    fn one_can_work_with_what_is_kept_otherwise_and_not_with_less() {
+        for wanted in streams(&settings()) {
+            let kept_otherwise: [fn(&mut Config); 4] = [
+                |config| config.num_replicas = 1,
+                |config| config.max_age += DAY,
+                |config| config.duplicate_window += DAY,
+                |config| config.subjects.push("more".into()),
+            ];
+            for change in kept_otherwise {
+                let mut found = wanted.clone();
+                change(&mut found);
+                assert!(serves(&found, &wanted), "{}", wanted.name);
+            }
+            let less: [fn(&mut Config); 2] = [
+                |config| config.subjects.clear(),
+                |config| config.allow_direct = false,
+            ];
+            for change in less {
+                let mut found = wanted.clone();
+                change(&mut found);
+                assert!(!serves(&found, &wanted), "{}", wanted.name);
             }
         }
     }

@@ -26,7 +26,7 @@ impl Control {
 
     async fn try_prepare(&self) -> Result<(), String> {
         let text = |error: store::Error| error.to_string();
-        self.0.deps.registry.pool().migrate().await.map_err(text)?;
+        self.0.deps.registry.pool().prepare().await.map_err(text)?;
         self.seed_catalogue().await.map_err(text)?;
         self.agree_on_master_key().await?;
         self.put_service_keys().await.map_err(text)?;
@@ -79,6 +79,14 @@ impl Control {
         let Some(id) = key::lookup_id(admin) else {
             return Ok(());
         };
+        if self.0.deps.registry.is_revoked(&id).await? {
+            warn!(
+                key = id,
+                "the key in POSTRIDER_ADMIN_KEY has been revoked and stays so: give another one, \
+                 or none"
+            );
+            return Ok(());
+        }
         self.put_own_key(&id, admin, Scope::Admin, KeyRow::BOOTSTRAP)
             .await?;
         self.0

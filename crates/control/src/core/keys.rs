@@ -109,7 +109,7 @@ impl Control {
         self.check_broker(&mark).await?;
         let account = found.record.account.as_ref();
         let noting = self.noting(identity, account, Action::KeyRevoked, id, "");
-        let deleted = noting.delete_key(id).await;
+        let deleted = noting.delete_key(id, now()).await;
         if !deleted.map_err(|error| database(&error))? {
             return Err(no_such_key());
         }

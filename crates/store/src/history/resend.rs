@@ -17,6 +17,8 @@ pub struct ResendSource {
     pub test: bool,
     /// Whether this endpoint is the one.
     pub test_of_endpoint: bool,
+    /// How many deliveries of it to the endpoint are recorded.
+    pub deliveries: u64,
     /// A delivery to the endpoint that is under way, if there is one, with the
     /// highest number of its attempts and its generation.
     pub pending: Option<(DeliveryRow, i64, i64)>,
@@ -34,7 +36,16 @@ impl History {
         event: EventId,
         endpoint: EndpointId,
     ) -> Result<Option<ResendSource>, Error> {
-        type Found = (String, i64, Vec<u8>, String, bool, bool, Option<Vec<u8>>);
+        type Found = (
+            String,
+            i64,
+            Vec<u8>,
+            String,
+            bool,
+            bool,
+            Option<Vec<u8>>,
+            i64,
+        );
         let found: Option<Found> = reading!(self.pool, connection => {
             Ok(sqlx::query_as(
                 "SELECT event_type, accepted_at, body, trace_id, test, \
@@ -43,7 +54,9 @@ impl History {
                  EXISTS (SELECT 1 FROM not_sent AS n WHERE n.event_id = events.id \
                  AND n.accepted_at = events.accepted_at AND n.endpoint_id = $3), \
                  (SELECT p.not_sent FROM plans AS p WHERE p.event_id = events.id \
-                 AND p.accepted_at = events.accepted_at) \
+                 AND p.accepted_at = events.accepted_at), \
+                 (SELECT COUNT(*) FROM deliveries AS d WHERE d.event_id = events.id \
+                 AND d.accepted_at = events.accepted_at AND d.endpoint_id = $3) \
                  FROM events WHERE id = $1 AND account = $2",
             )
             .bind(event.uuid())
@@ -52,9 +65,10 @@ impl History {
             .fetch_optional(&mut *connection)
             .await?)
         })?;
-        let Some((event_type, accepted_at, body, trace_id, test, told_of, not_sent)) = found else {
+        let Some(found) = found else {
             return Ok(None);
         };
+        let (event_type, accepted_at, body, trace_id, test, told_of, not_sent, deliveries) = found;
         let not_sent = NotSent::from_bytes(not_sent.unwrap_or_default().into());
         let is_named = not_sent.iter().any(|(named, _)| named == endpoint);
         let pending: Option<DeliveryRow> = reading!(self.pool, connection => {
@@ -85,6 +99,7 @@ impl History {
             test,
             // A plan names no other endpoint for it.
             test_of_endpoint: test && (told_of || is_named),
+            deliveries: u64::try_from(deliveries).unwrap_or(0),
             pending,
         }))
     }

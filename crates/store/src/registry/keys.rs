@@ -138,13 +138,38 @@ impl Registry {
         rows.into_iter().map(Row::read).collect()
     }
 
+    /// Whether the key that an operator configured has been revoked, for good.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn is_revoked(&self, id: &str) -> Result<bool, Error> {
+        reading!(self.pool, connection => {
+            let found: Option<i64> =
+                sqlx::query_scalar("SELECT revoked_at FROM revoked_keys WHERE id = $1")
+                    .bind(id)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+            Ok(found.is_some())
+        })
+    }
+
     /// Revokes a key. Returns whether there was one.
     ///
     /// # Errors
     ///
     /// An outage.
-    pub async fn delete_key(&self, id: &str) -> Result<bool, Error> {
+    pub async fn delete_key(&self, id: &str, now: Timestamp) -> Result<bool, Error> {
         transaction!(self.pool, tx => {
+            sqlx::query(
+                "INSERT INTO revoked_keys (id, revoked_at) SELECT id, $2 FROM keys \
+                 WHERE id = $1 AND row_id = $3 ON CONFLICT DO NOTHING",
+            )
+            .bind(id)
+            .bind(now.unix_millis())
+            .bind(KeyRow::BOOTSTRAP)
+            .execute(&mut *tx)
+            .await?;
             let deleted = sqlx::query("DELETE FROM keys WHERE id = $1 AND scope <> 'service'")
                 .bind(id)
                 .execute(&mut *tx)
