@@ -229,7 +229,18 @@ impl Pool {
     async fn migrate_by(&self, how: impl Fn(&'static Migrator) -> Migrator) -> Result<(), Error> {
         let migrated = match &self.0 {
             Engine::Sqlite { write, .. } => how(&SQLITE).run(write).await,
-            Engine::Postgres(pool) => how(&POSTGRES).run(pool).await,
+            Engine::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                let migrating = how(&POSTGRES);
+                let migrated = migrating.run_direct(None, &mut *connection, false).await;
+                if migrated.is_err()
+                    && let Err(error) = connection.close().await
+                {
+                    // It still holds the lock that others would wait for.
+                    debug!(%error, "a connection is not closed in order");
+                }
+                migrated
+            }
         };
         migrated.map_err(|error| match error {
             MigrateError::Execute(error) => error.into(),
