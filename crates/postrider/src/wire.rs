@@ -68,7 +68,8 @@ pub(crate) struct Process<'a> {
     pub(crate) config: &'a Config,
     /// Whether no other process works on the same data. Then the database is
     /// brought to this version's schema first, which `postrider migrate` does
-    /// otherwise, and what a predecessor held is free at once.
+    /// otherwise, streams are changed to what is set, and what a predecessor held
+    /// is free at once.
     pub(crate) is_alone: bool,
     pub(crate) logs: &'a Logs,
 }

@@ -204,12 +204,7 @@ impl Pool {
     ///
     /// An outage.
     pub async fn prepare(&self) -> Result<(), Error> {
-        self.migrate_by(|known| Migrator {
-            ignore_missing: true,
-            migrations: known.migrations.clone(),
-            ..Migrator::DEFAULT
-        })
-        .await
+        self.migrate_beside(true).await
     }
 
     /// Brings the tables up to this version; any number of processes may do it
@@ -219,25 +214,27 @@ impl Pool {
     ///
     /// An outage, or tables that a later version has made.
     pub async fn migrate(&self) -> Result<(), Error> {
-        self.migrate_by(|known| Migrator {
-            migrations: known.migrations.clone(),
-            ..Migrator::DEFAULT
-        })
-        .await
+        self.migrate_beside(false).await
     }
 
-    async fn migrate_by(&self, how: impl Fn(&'static Migrator) -> Migrator) -> Result<(), Error> {
+    /// `later`: whether there may be migrations that this version does not know.
+    async fn migrate_beside(&self, later: bool) -> Result<(), Error> {
+        let migrator = |known: &'static Migrator| Migrator {
+            ignore_missing: later,
+            migrations: known.migrations.clone(),
+            ..Migrator::DEFAULT
+        };
         let migrated = match &self.0 {
-            Engine::Sqlite { write, .. } => how(&SQLITE).run(write).await,
+            Engine::Sqlite { write, .. } => migrator(&SQLITE).run(write).await,
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
-                let migrating = how(&POSTGRES);
+                let migrating = migrator(&POSTGRES);
                 let migrated = migrating.run_direct(None, &mut *connection, false).await;
+                // It still holds the lock that others would wait for.
                 if migrated.is_err()
                     && let Err(error) = connection.close().await
                 {
-                    // It still holds the lock that others would wait for.
-                    debug!(%error, "a connection is not closed in order");
+                    debug!(%error, "a connection to PostgreSQL is not closed in order");
                 }
                 migrated
             }

@@ -26,8 +26,8 @@ use crate::topology::{
 /// would hold up everything else.
 const PARTS: u32 = 10;
 
-/// Tells the server that held messages are still in work, each at least every
-/// second `interval`.
+/// Tells the server that held messages are still in work, each before it is two
+/// intervals old, and then once in each interval.
 pub(super) async fn renew(held: Arc<Held>, interval: Duration) {
     // The first place that was not taken, at each of the last times.
     let mut unused = VecDeque::from(vec![0; PARTS as usize]);
