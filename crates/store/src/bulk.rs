@@ -27,6 +27,15 @@ pub(crate) trait Bulk: Send {
         rows: Rows<'_>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Writes rows that are probably not there: what PostgreSQL does so as not to
+    /// stumble over those that are takes as long again. It answers
+    /// [`Error::Exists`] if one is; SQLite does as [`put`](Self::put).
+    fn add(
+        &mut self,
+        insert: &'static Insert,
+        rows: Rows<'_>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Reads the rows with these keys.
     fn find<T: Found, const IDS: usize>(
         &mut self,
@@ -63,6 +72,8 @@ pub(crate) struct Insert {
     sqlite_conflict: &'static str,
     postgres_conflict: &'static str,
     postgres: OnceLock<Arc<str>>,
+    /// Without the conflict.
+    postgres_new: OnceLock<Arc<str>>,
     sqlite: OnceLock<[Arc<str>; sqlite::SIZES.len()]>,
 }
 
@@ -83,6 +94,7 @@ impl Insert {
             sqlite_conflict,
             postgres_conflict,
             postgres: OnceLock::new(),
+            postgres_new: OnceLock::new(),
             sqlite: OnceLock::new(),
         }
     }

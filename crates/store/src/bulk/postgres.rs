@@ -1,6 +1,6 @@
 //! PostgreSQL's way.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres};
@@ -13,16 +13,12 @@ type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 impl Bulk for PgConnection {
     async fn put(&mut self, insert: &'static Insert, rows: Rows<'_>) -> Result<(), Error> {
-        if rows.count == 0 {
-            return Ok(());
-        }
-        let text = insert.postgres.get_or_init(|| text(insert, &rows.columns));
-        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
-        for column in rows.columns {
-            query = column.bind_all(query);
-        }
-        query.execute(&mut *self).await?;
-        Ok(())
+        let conflict = insert.postgres_conflict;
+        write(self, &insert.postgres, insert.into, rows, conflict).await
+    }
+
+    async fn add(&mut self, insert: &'static Insert, rows: Rows<'_>) -> Result<(), Error> {
+        write(self, &insert.postgres_new, insert.into, rows, "").await
     }
 
     async fn find<T: Found, const IDS: usize>(
@@ -71,17 +67,26 @@ impl<'a> Column<'a> {
     }
 }
 
-fn text(insert: &Insert, columns: &[Column<'_>]) -> Arc<str> {
-    let arrays = columns
-        .iter()
-        .enumerate()
-        .map(|(place, column)| format!("${}::{}", place + 1, column.array()));
-    let arrays: Vec<String> = arrays.collect();
-    format!(
-        "INSERT INTO {} SELECT * FROM UNNEST({}) {}",
-        insert.into,
-        arrays.join(", "),
-        insert.postgres_conflict
-    )
-    .into()
+async fn write(
+    connection: &mut PgConnection,
+    text: &OnceLock<Arc<str>>,
+    into: &str,
+    rows: Rows<'_>,
+    conflict: &str,
+) -> Result<(), Error> {
+    if rows.count == 0 {
+        return Ok(());
+    }
+    let text = text.get_or_init(|| {
+        let arrays = rows.columns.iter().enumerate();
+        let arrays = arrays.map(|(place, column)| format!("${}::{}", place + 1, column.array()));
+        let arrays = arrays.collect::<Vec<_>>().join(", ");
+        format!("INSERT INTO {into} SELECT * FROM UNNEST({arrays}) {conflict}").into()
+    });
+    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+    for column in rows.columns {
+        query = column.bind_all(query);
+    }
+    query.execute(connection).await?;
+    Ok(())
 }

@@ -39,6 +39,10 @@ impl Bulk for SqliteConnection {
         Ok(())
     }
 
+    async fn add(&mut self, insert: &'static Insert, rows: Rows<'_>) -> Result<(), Error> {
+        self.put(insert, rows).await
+    }
+
     async fn find<T: Found, const IDS: usize>(
         &mut self,
         lookup: &'static Lookup,

@@ -11,7 +11,8 @@ use super::findings::Findings;
 use super::fold::{Draft, Known, fold};
 use super::marks::{self, By, Marks, of_plan, of_record, told_by};
 use super::text::clean;
-use super::{History, read, write};
+use super::write::{self, Writing};
+use super::{History, read};
 use crate::Error;
 use crate::bulk::{Bulk, Key};
 
@@ -108,10 +109,14 @@ impl History {
     /// An outage, or a refusal: then nothing of it is recorded.
     pub async fn record(&self, batch: Batch<'_>) -> Result<Findings, Error> {
         let mut days_made = false;
+        let mut writing = Writing::New;
         // Rows of endpoints are never removed, so the second try finds them.
         loop {
-            let tried = transaction!(self.pool, tx => { record_on(&mut *tx, batch).await });
+            let tried =
+                transaction!(self.pool, tx => { record_on(&mut *tx, batch, writing).await });
             match tried {
+                // Something is told again.
+                Err(Error::Exists) if writing == Writing::New => writing = Writing::Repeatable,
                 // Told late, or ahead of what maintenance has made.
                 Err(Error::DayMissing) if !days_made => {
                     self.make_days(&batch.days()).await?;
@@ -157,7 +162,11 @@ impl History {
     }
 }
 
-async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Tried, Error> {
+async fn record_on<C: Bulk>(
+    connection: &mut C,
+    batch: Batch<'_>,
+    writing: Writing,
+) -> Result<Tried, Error> {
     let accounts = accounts(batch);
     let undivided = |id: &Uuid| Key {
         ids: [*id],
@@ -191,10 +200,10 @@ async fn record_on<C: Bulk>(connection: &mut C, batch: Batch<'_>) -> Result<Trie
     if let Some(kept) = &kept {
         changes.findings.erased.events.extend(&kept.erased);
     }
-    write::events(connection, batch.events).await?;
-    write::plans(connection, batch.plans).await?;
-    write::deliveries(connection, &changes.deliveries).await?;
-    write::attempts(connection, &changes.attempts).await?;
+    write::events(connection, batch.events, writing).await?;
+    write::plans(connection, batch.plans, writing).await?;
+    write::deliveries(connection, &changes.deliveries, writing).await?;
+    write::attempts(connection, &changes.attempts, writing).await?;
     write::counts(connection, &changes.counts).await?;
     write::conditions(connection, &changes.endpoints).await?;
     Ok(Tried::Recorded(changes.findings))

@@ -81,9 +81,33 @@ static CONDITIONS: Insert = Insert::new(
      recovered_since = excluded.recovered_since",
 );
 
+/// How a row is written that may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// As new: it probably is, and [`Error::Exists`] tells otherwise.
+    New,
+    /// So that a repeat changes nothing.
+    Repeatable,
+}
+
+impl Writing {
+    async fn write<C: Bulk>(
+        self,
+        connection: &mut C,
+        insert: &'static Insert,
+        rows: Rows<'_>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::New => connection.add(insert, rows).await,
+            Self::Repeatable => connection.put(insert, rows).await,
+        }
+    }
+}
+
 pub(super) async fn events<C: Bulk>(
     connection: &mut C,
     events: &[AcceptedEvent],
+    writing: Writing,
 ) -> Result<(), Error> {
     let each = || events.iter();
     let tags =
@@ -98,11 +122,15 @@ pub(super) async fn events<C: Bulk>(
         .texts(each().map(tags))
         .bytes(each().map(|event| &event.body[..]))
         .texts(each().map(|event| event.trace.trace_id_hex()));
-    connection.put(&EVENTS, rows).await?;
-    tags_of(connection, events).await
+    writing.write(connection, &EVENTS, rows).await?;
+    tags_of(connection, events, writing).await
 }
 
-async fn tags_of<C: Bulk>(connection: &mut C, events: &[AcceptedEvent]) -> Result<(), Error> {
+async fn tags_of<C: Bulk>(
+    connection: &mut C,
+    events: &[AcceptedEvent],
+    writing: Writing,
+) -> Result<(), Error> {
     let tags: Vec<(&AcceptedEvent, &String, &String)> = events
         .iter()
         .flat_map(|event| event.tags.as_map().iter().map(move |(k, v)| (event, k, v)))
@@ -117,25 +145,38 @@ async fn tags_of<C: Bulk>(connection: &mut C, events: &[AcceptedEvent]) -> Resul
         )
         .ids(tags.iter().map(|(event, _, _)| event.id.uuid()))
         .texts(tags.iter().map(|(event, _, _)| event.event_type.as_str()));
-    connection.put(&TAGS, rows).await
+    writing.write(connection, &TAGS, rows).await
 }
 
-pub(super) async fn plans<C: Bulk>(connection: &mut C, plans: &[Plan]) -> Result<(), Error> {
+pub(super) async fn plans<C: Bulk>(
+    connection: &mut C,
+    plans: &[Plan],
+    writing: Writing,
+) -> Result<(), Error> {
     let rows = Rows::new(plans.len())
         .ids(plans.iter().map(|plan| plan.event_id.uuid()))
         .numbers(plans.iter().map(|plan| plan.planned_at.unix_millis()))
         .numbers(plans.iter().map(|plan| plan.accepted_at.unix_millis()))
         .bytes(plans.iter().map(|plan| &plan.not_sent.as_bytes()[..]));
-    connection.put(&PLANS, rows).await
+    writing.write(connection, &PLANS, rows).await
 }
 
 pub(super) async fn deliveries<C: Bulk>(
     connection: &mut C,
     drafts: &[Draft<'_>],
+    writing: Writing,
 ) -> Result<(), Error> {
+    let (new, moved): (Vec<_>, Vec<_>) = drafts.iter().partition(|draft| draft.before.is_none());
+    writing
+        .write(connection, &DELIVERIES, rows_of(&new))
+        .await?;
+    connection.put(&DELIVERIES, rows_of(&moved)).await
+}
+
+fn rows_of<'a>(drafts: &[&Draft<'a>]) -> Rows<'a> {
     let each = || drafts.iter();
-    let next = |draft: &Draft<'_>| draft.standing.next_attempt_at.map(Timestamp::unix_millis);
-    let rows = Rows::new(drafts.len())
+    let next = |draft: &&Draft<'_>| draft.standing.next_attempt_at.map(Timestamp::unix_millis);
+    Rows::new(drafts.len())
         .ids(each().map(|draft| draft.id))
         .ids(each().map(|draft| draft.event_id))
         .ids(each().map(|draft| draft.endpoint_id))
@@ -149,13 +190,13 @@ pub(super) async fn deliveries<C: Bulk>(
         .numbers(each().map(|draft| draft.standing.attempts))
         .numbers(each().map(|draft| draft.standing.last_number))
         .optional_numbers(each().map(next))
-        .optional_numbers(each().map(|draft| draft.planned_at.map(Timestamp::unix_millis)));
-    connection.put(&DELIVERIES, rows).await
+        .optional_numbers(each().map(|draft| draft.planned_at.map(Timestamp::unix_millis)))
 }
 
 pub(super) async fn attempts<C: Bulk>(
     connection: &mut C,
     attempts: &[(&Record, &Attempt)],
+    writing: Writing,
 ) -> Result<(), Error> {
     let records = || attempts.iter().map(|(record, _)| *record);
     let each = || attempts.iter().map(|(_, attempt)| *attempt);
@@ -189,7 +230,7 @@ pub(super) async fn attempts<C: Bulk>(
         .optional_numbers(each().map(|attempt| attempt.next_attempt_at.map(Timestamp::unix_millis)))
         .texts(each().map(|attempt| attempt.trace.trace_id_hex()))
         .texts(each().map(|attempt| attempt.trace.span_id_hex()));
-    connection.put(&ATTEMPTS, rows).await
+    writing.write(connection, &ATTEMPTS, rows).await
 }
 
 /// Moves the counts, by endpoint and hour.
