@@ -50,7 +50,7 @@ pub use overdue::Overdue;
 pub use page::Found;
 pub use query::EventFilter;
 pub use record::{Batch, Quarantined};
-pub use replay::{Candidate, Known, NewReplay, Progress, ReplayRow, Tracked, Unfinished};
+pub use replay::{Body, Candidate, Known, NewReplay, Progress, ReplayRow, Tracked, Unfinished};
 pub use resend::ResendSource;
 
 /// History's tables.

@@ -14,11 +14,11 @@ mod registry;
 
 pub use error::Error;
 pub use history::{
-    AccountRetention, Asked, AttemptFilter, AttemptRow, AttemptSummary, Batch, Candidate, Day,
-    DeliveryRow, EndpointHealth, Erased, ErasedAgain, ErasureRow, EventFilter, EventRow, Exhausted,
-    Expired, Expiry, Failing, Findings, Found, History, HourOfEndpoint, Known, Marks, NewReplay,
-    Overdue, Pending, Progress, Quarantined, Recovered, ReplayRow, ResendSource, Stats, Tracked,
-    Trouble, Troubled, Unfinished,
+    AccountRetention, Asked, AttemptFilter, AttemptRow, AttemptSummary, Batch, Body, Candidate,
+    Day, DeliveryRow, EndpointHealth, Erased, ErasedAgain, ErasureRow, EventFilter, EventRow,
+    Exhausted, Expired, Expiry, Failing, Findings, Found, History, HourOfEndpoint, Known, Marks,
+    NewReplay, Overdue, Pending, Progress, Quarantined, Recovered, ReplayRow, ResendSource, Stats,
+    Tracked, Trouble, Troubled, Unfinished,
 };
 pub use pool::{Connections, Pool};
 pub use registry::{

@@ -21,6 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         a_replay_of_failures_sends_each_once_and_what_succeeded_not_at_all,
         a_second_replay_of_the_same_span_sends_all_again,
+        two_replays_at_once_send_each_event_once,
         a_replay_leaves_room_for_live_deliveries,
         a_cancelled_replay_sends_nothing_more,
         a_replay_says_which_field_is_wrong,
@@ -167,6 +168,60 @@ async fn a_second_replay_of_the_same_span_sends_all_again(
             "{times:?}"
         );
     }
+    Ok(())
+}
+
+async fn two_replays_at_once_send_each_event_once(deployment: Arc<Deployment>) -> Result<()> {
+    const FAILED: usize = 24;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "replay-at-once";
+    // In turn, so that the endpoint is not paused.
+    let in_turn = (0..2 * FAILED).map(|n| Answer::status([500, 200][n % 2]));
+    receiver.script("hook", in_turn);
+    let id = impatient(&api, account, &receiver.url("hook")).await?;
+    let endpoint = format!("/v1/accounts/{account}/endpoints/{id}");
+    for n in 0..2 * FAILED {
+        api.publish(account, "message.report", &json!({"n": n}))
+            .await?;
+    }
+    ended(&api, &endpoint, "failed", FAILED as u64).await?;
+    ended(&api, &endpoint, "successful", FAILED as u64).await?;
+    let slow = json!({"rate_limit": 20});
+    api.expect(200, Method::PATCH, &endpoint, Some(&slow))
+        .await?;
+    let before = receiver.received("hook").len();
+    let path = format!("{endpoint}/replay");
+    let body = span("failed");
+    let (first, second) =
+        tokio::try_join!(api.post(202, &path, &body), api.post(202, &path, &body))?;
+    let (first, second) = (
+        done(&api, account, &first).await?,
+        done(&api, account, &second).await?,
+    );
+    let count = |replay: &Value, name: &str| replay[name].as_u64().unwrap_or_default() as usize;
+    for replay in [&first, &second] {
+        ensure!(replay["state"] == "done", "{replay}");
+        // Whatever was still failed when it was started, is delivered.
+        let matched = count(replay, "matched");
+        let (succeeded, failed) = (count(replay, "succeeded"), count(replay, "failed"));
+        ensure!(succeeded == matched && failed == 0, "{replay}");
+    }
+    let both = |name: &str| [count(&first, name), count(&second, name)];
+    ensure!(
+        both("matched").contains(&FAILED) && both("sent").iter().sum::<usize>() == FAILED,
+        "{first} {second}"
+    );
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for one in receiver.received("hook").iter().skip(before) {
+        *times
+            .entry(one.header("webhook-id").to_owned())
+            .or_default() += 1;
+    }
+    ensure!(
+        times.len() == FAILED && times.values().all(|count| *count == 1),
+        "{times:?}"
+    );
     Ok(())
 }
 

@@ -40,7 +40,7 @@ async fn mark(history: &History, marks: &[ErasureMark]) -> Result<ErasureId> {
 }
 
 /// Erases all events that are marked; what is gone.
-async fn erase(history: &History, id: ErasureId) -> Result<Erased> {
+pub(crate) async fn erase(history: &History, id: ErasureId) -> Result<Erased> {
     let (mut after, mut sum) = (Uuid::nil(), Erased::default());
     while let Some((last, gone)) = history.erase_events(id, after, 2).await? {
         after = last;

@@ -8,6 +8,7 @@ mod long;
 mod plans;
 mod recording;
 mod registry;
+mod replay;
 mod retention;
 mod search;
 mod upgrade;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
             .chain(retention::scenarios())
             .chain(search::scenarios())
             .chain(erasure::scenarios())
+            .chain(replay::scenarios())
             .collect();
         for scenario in scenarios {
             let (databases, handle) = (Arc::clone(&databases), runtime.clone());

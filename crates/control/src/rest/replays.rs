@@ -47,6 +47,7 @@ pub(super) struct Replay {
     /// `cancelled`.
     state: String,
     /// Counted when it starts, 100,000 at most; more are counted as they are sent.
+    /// Erased events are left out, those too that are erased meanwhile.
     matched: u64,
     /// New deliveries made.
     sent: u64,
@@ -89,7 +90,10 @@ impl From<v1::Replay> for Replay {
 /// Each once, as a new delivery with the same `webhook-id`, at the endpoint's
 /// rate limit at most and few at once, so that live deliveries get their turn.
 /// What succeeds meanwhile is skipped, unless `all` is asked for. A second replay
-/// of the same span sends again what is still to be sent.
+/// of the same span sends again what is still to be sent. Replays of one endpoint
+/// take turns: the next one begins to send when the one before has sent all of its
+/// events, or is cancelled, and waits for what that one has under way instead of
+/// sending it too.
 #[utoipa::path(post, path = "/v1/accounts/{account}/endpoints/{id}/replay", tag = "history",
     operation_id = "startReplay", security(("key" = ["admin"])), request_body = StartReplay,
     responses((status = 202, description = "Accepted, or counted.", body = Replay)))]

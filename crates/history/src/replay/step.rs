@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::replay::allowance;
 use domain::{
-    AccountId, Cause, Content, DeliveryEvent, DeliveryId, DeliveryState, Endpoint, EndpointId,
-    EventId, EventType, ReplayId, ReplayState, ReplayStatus, Timestamp,
+    AccountId, Cause, Content, DeliveryEvent, DeliveryId, DeliveryState, EndedReason, Endpoint,
+    EndpointId, EventId, EventType, ReplayId, ReplayState, ReplayStatus, Timestamp,
 };
-use store::{Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
+use store::{Body, Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
 use telemetry::trace;
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ impl Step<'_> {
             match end(one) {
                 Some(End::Succeeded) => progress.succeeded += 1,
                 Some(End::Failed) => progress.failed += 1,
+                Some(End::Erased) => progress.erased += 1,
                 None => {
                     waiting += 1;
                     untried += usize::from(one.attempts.unwrap_or(0) == 0);
@@ -56,15 +57,19 @@ impl Step<'_> {
             progress.finished.push(one.event_id);
         }
         let running = self.row.state == ReplayState::Running.as_str();
-        let mut all_sent = !running;
+        let mut all_sent = !running || self.row.has_sent_all();
         // A disabled endpoint's replay waits until it is enabled again, an
         // unverified one's until it is verified.
         let may_be_sent = !endpoint.disabled && !endpoint.awaits_verification();
-        if running && may_be_sent && deps.broker.is_connected() {
+        if !all_sent && may_be_sent && deps.broker.is_connected() {
             let room = allowance(&endpoint, untried, waiting);
             if room > 0 {
                 all_sent = self.send(&endpoint, room, &mut progress).await?;
             }
+        }
+        if all_sent && !self.row.has_sent_all() {
+            // The next one of the endpoint may begin.
+            progress.cursor = Some(self.row.end());
         }
         if all_sent && waiting == 0 && progress.tracked.is_empty() {
             progress.ended_at = Some(now());
@@ -132,38 +137,41 @@ impl Step<'_> {
             delivery_id: delivery,
         };
         let failed_only = self.row.status == ReplayStatus::Failed.as_str();
-        match fate(&candidate.deliveries, own.uuid(), failed_only) {
+        match fate(candidate, own.uuid(), failed_only) {
             Fate::Skip => {}
             Fate::Adopt(delivery) => progress.tracked.push(track(delivery)),
             Fate::Made => {
                 progress.sent += 1;
                 progress.tracked.push(track(own.uuid()));
             }
-            Fate::Send => match self.carried(candidate) {
-                // Its body is no longer kept.
-                None => progress.failed += 1,
-                Some(carried) => {
-                    progress.sent += 1;
-                    progress.tracked.push(track(own.uuid()));
-                    new.push(NewDelivery {
-                        id: own,
-                        cause: Cause::Replay,
-                        endpoint,
-                        event: Arc::new(carried),
-                    });
-                }
+            Fate::Send => match &candidate.body {
+                Body::Erased { counted } => progress.erased += i64::from(*counted),
+                Body::Expired => progress.failed += 1,
+                Body::Kept(body) => match self.carried(candidate, body) {
+                    None => progress.failed += 1,
+                    Some(carried) => {
+                        progress.sent += 1;
+                        progress.tracked.push(track(own.uuid()));
+                        new.push(NewDelivery {
+                            id: own,
+                            cause: Cause::Replay,
+                            endpoint,
+                            event: Arc::new(carried),
+                        });
+                    }
+                },
             },
         }
     }
 
-    fn carried(&self, candidate: &Candidate) -> Option<DeliveryEvent> {
-        let body = candidate.body.as_ref()?;
+    /// `None`: the rows cannot be read.
+    fn carried(&self, candidate: &Candidate, body: &[u8]) -> Option<DeliveryEvent> {
         Some(DeliveryEvent {
             id: EventId::from_uuid(candidate.event_id),
             account: AccountId::parse(&self.row.account).ok()?,
             event_type: EventType::parse(&candidate.event_type).ok()?,
             accepted_at: Timestamp::from_unix_millis(candidate.accepted_at),
-            content: Content::Inline(Bytes::from(body.clone())),
+            content: Content::Inline(Bytes::copy_from_slice(body)),
             trace: trace::entered(None),
         })
     }
@@ -174,15 +182,19 @@ impl Step<'_> {
 enum End {
     Succeeded,
     Failed,
+    /// Its event is erased, and so it was not made.
+    Erased,
 }
 
 fn end(one: &Unfinished) -> Option<End> {
+    let is_erased = one.reason.as_deref() == Some(EndedReason::Erased.as_str());
     match one.state.as_deref().map(str::parse) {
         Some(Ok(DeliveryState::Succeeded)) => Some(End::Succeeded),
+        Some(Ok(DeliveryState::Failed)) if is_erased => Some(End::Erased),
         Some(Ok(DeliveryState::Failed | DeliveryState::Cancelled)) => Some(End::Failed),
         Some(Ok(DeliveryState::Pending) | Err(_)) => None,
         // Not recorded yet, or erased with its event.
-        None => (!one.is_kept).then_some(End::Failed),
+        None => (!one.is_kept).then_some(End::Erased),
     }
 }
 
@@ -201,7 +213,8 @@ enum Fate {
 
 /// Decides by the deliveries of an event, of which the replay's own would be
 /// `own`.
-fn fate(deliveries: &[Known], own: Uuid, failed_only: bool) -> Fate {
+fn fate(candidate: &Candidate, own: Uuid, failed_only: bool) -> Fate {
+    let deliveries = &candidate.deliveries;
     let is_in = |one: &Known, state: DeliveryState| one.state == state.as_str();
     if let Some(own) = deliveries.iter().find(|one| one.id == own) {
         let seen =
@@ -216,7 +229,12 @@ fn fate(deliveries: &[Known], own: Uuid, failed_only: bool) -> Fate {
     let pending = deliveries
         .iter()
         .find(|one| is_in(one, DeliveryState::Pending));
-    pending.map_or(Fate::Send, |one| Fate::Adopt(one.id))
+    if let Some(pending) = pending {
+        return Fate::Adopt(pending.id);
+    }
+    let is_recorded = |id: &Uuid| deliveries.iter().any(|one| one.id == *id);
+    let unrecorded = candidate.awaited.filter(|id| !is_recorded(id));
+    unrecorded.map_or(Fate::Send, Fate::Adopt)
 }
 
 #[cfg(test)]
@@ -236,41 +254,64 @@ mod tests {
         }
     }
 
+    fn event(deliveries: &[Known]) -> Candidate {
+        Candidate {
+            event_id: Uuid::nil(),
+            accepted_at: 0,
+            event_type: String::new(),
+            body: Body::Kept(Vec::new()),
+            deliveries: deliveries.to_vec(),
+            awaited: None,
+        }
+    }
+
     #[test]
     fn what_has_succeeded_is_sent_again_only_if_all_is_asked_for() {
         let failed = known(OTHER, DeliveryState::Failed, 3);
         let succeeded = known(Uuid::from_u128(3), DeliveryState::Succeeded, 1);
-        let both = [failed.clone(), succeeded];
+        let both = event(&[failed.clone(), succeeded]);
         assert_eq!(fate(&both, OWN, true), Fate::Skip);
         assert_eq!(fate(&both, OWN, false), Fate::Send);
-        assert_eq!(fate(&[failed], OWN, true), Fate::Send);
+        assert_eq!(fate(&event(&[failed]), OWN, true), Fate::Send);
     }
 
     #[test]
     fn what_is_on_its_way_is_not_sent_twice() {
-        let pending = known(OTHER, DeliveryState::Pending, 1);
+        let pending = event(&[known(OTHER, DeliveryState::Pending, 1)]);
         for failed_only in [true, false] {
-            let found = fate(std::slice::from_ref(&pending), OWN, failed_only);
-            assert_eq!(found, Fate::Adopt(OTHER));
+            assert_eq!(fate(&pending, OWN, failed_only), Fate::Adopt(OTHER));
         }
     }
 
     #[test]
+    fn what_another_replay_has_sent_is_waited_for_until_it_is_recorded() {
+        let first = known(Uuid::from_u128(3), DeliveryState::Failed, 1);
+        let mut sent = event(std::slice::from_ref(&first));
+        sent.awaited = Some(OTHER);
+        for failed_only in [true, false] {
+            assert_eq!(fate(&sent, OWN, failed_only), Fate::Adopt(OTHER));
+        }
+        sent.deliveries
+            .push(known(OTHER, DeliveryState::Succeeded, 1));
+        assert_eq!(fate(&sent, OWN, true), Fate::Skip);
+        sent.deliveries[1] = known(OTHER, DeliveryState::Failed, 1);
+        assert_eq!(fate(&sent, OWN, true), Fate::Send);
+    }
+
+    #[test]
     fn a_delivery_made_before_a_crash_is_found_again() {
+        let of = |own: Known| fate(&event(&[own]), OWN, true);
         let planned = known(OWN, DeliveryState::Pending, 0);
-        assert_eq!(fate(std::slice::from_ref(&planned), OWN, true), Fate::Send);
+        assert_eq!(of(planned.clone()), Fate::Send);
         let parked = Known {
             reason: "throttled".to_owned(),
             ..planned
         };
-        assert_eq!(fate(&[parked], OWN, true), Fate::Made);
+        assert_eq!(of(parked), Fate::Made);
         for state in [DeliveryState::Succeeded, DeliveryState::Failed] {
-            assert_eq!(fate(&[known(OWN, state, 1)], OWN, true), Fate::Made);
+            assert_eq!(of(known(OWN, state, 1)), Fate::Made);
         }
-        assert_eq!(
-            fate(&[known(OWN, DeliveryState::Pending, 1)], OWN, false),
-            Fate::Made
-        );
+        assert_eq!(of(known(OWN, DeliveryState::Pending, 1)), Fate::Made);
     }
 
     #[test]
@@ -278,15 +319,24 @@ mod tests {
         let mut one = Unfinished {
             event_id: Uuid::nil(),
             state: None,
+            reason: None,
             attempts: None,
             is_kept: true,
         };
         assert_eq!(end(&one), None, "it is not recorded yet");
         one.is_kept = false;
-        assert_eq!(end(&one), Some(End::Failed));
-        one.state = Some("cancelled".to_owned());
-        assert_eq!(end(&one), Some(End::Failed));
-        one.state = Some("succeeded".to_owned());
-        assert_eq!(end(&one), Some(End::Succeeded));
+        assert_eq!(end(&one), Some(End::Erased));
+        one.is_kept = true;
+        for (state, reason, expected) in [
+            ("cancelled", "endpoint_disabled", Some(End::Failed)),
+            ("failed", "retries_exhausted", Some(End::Failed)),
+            ("failed", "erased", Some(End::Erased)),
+            ("succeeded", "", Some(End::Succeeded)),
+            ("pending", "retrying", None),
+        ] {
+            one.state = Some(state.to_owned());
+            one.reason = Some(reason.to_owned());
+            assert_eq!(end(&one), expected, "{state} {reason}");
+        }
     }
 }

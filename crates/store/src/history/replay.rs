@@ -1,5 +1,7 @@
-//! Replays: started, looked up, cancelled. [`work`] is what a worker does.
+//! Replays: started, looked up, cancelled. [`work`] and [`candidates`] are what a
+//! worker does.
 
+mod candidates;
 mod select;
 mod work;
 
@@ -11,7 +13,8 @@ use self::select::{Selection, which};
 use super::History;
 use crate::Error;
 
-pub use work::{Candidate, Known, Progress, Tracked, Unfinished};
+pub use candidates::{Body, Candidate, Known};
+pub use work::{Progress, Tracked, Unfinished};
 
 const COLUMNS: &str = "id, account, endpoint_id, status, event_types, after_at, before_at, state, \
                        created_at, ended_at, matched, sent, succeeded, failed, cursor_at, \
@@ -60,14 +63,34 @@ pub struct ReplayRow {
     pub sent: i64,
     pub succeeded: i64,
     pub failed: i64,
-    /// The last event that was dealt with.
+    /// The last event that was dealt with; at [`Self::before_at`], all of them.
     pub cursor_at: i64,
     pub cursor_event: Uuid,
 }
 
+impl ReplayRow {
+    /// Where the cursor stands when nothing more is to be sent.
+    #[must_use]
+    pub const fn end(&self) -> (i64, Uuid) {
+        (self.before_at, Uuid::nil())
+    }
+
+    /// Whether nothing more is to be sent, as it is written down.
+    #[must_use]
+    pub const fn has_sent_all(&self) -> bool {
+        self.cursor_at >= self.before_at
+    }
+}
+
+/// The id, or the next one behind `last`.
+fn behind(id: Uuid, last: Uuid) -> Uuid {
+    id.max(Uuid::from_u128(last.as_u128().saturating_add(1)))
+}
+
 impl History {
     /// Counts what a replay matches, 100,000 at most, and keeps it for a worker unless that is
-    /// all.
+    /// all. Where others of the endpoint are open its id is behind theirs, whatever
+    /// clock it was made by.
     ///
     /// # Errors
     ///
@@ -97,12 +120,25 @@ impl History {
             cursor_event: Uuid::nil(),
         };
         row.matched = self.count_matching(&row).await?;
-        transaction!(self.pool, tx => {
+        row.id = transaction!(self.pool, tx => {
+            // One at a time, of an endpoint.
+            sqlx::query("UPDATE history_endpoints SET account = account WHERE id = $1")
+                .bind(row.endpoint_id)
+                .execute(&mut *tx)
+                .await?;
+            let last: Option<Uuid> = sqlx::query_scalar(
+                "SELECT id FROM replays WHERE ended_at IS NULL AND endpoint_id = $1 \
+                 ORDER BY id DESC LIMIT 1",
+            )
+            .bind(row.endpoint_id)
+            .fetch_optional(&mut *tx)
+            .await?;
+            let id = last.map_or(row.id, |last| behind(row.id, last));
             sqlx::query(sqlx::AssertSqlSafe(format!(
                 "INSERT INTO replays ({COLUMNS}, claimed_by, claimed_until) VALUES \
                  ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, $12, $13, $13, 0)"
             )))
-            .bind(row.id)
+            .bind(id)
             .bind(&row.account)
             .bind(row.endpoint_id)
             .bind(&row.status)
@@ -117,7 +153,7 @@ impl History {
             .bind(row.cursor_event)
             .execute(&mut *tx)
             .await?;
-            Ok(())
+            Ok(id)
         })?;
         Ok(row)
     }
@@ -129,6 +165,11 @@ impl History {
                 "SELECT COUNT(*) FROM (SELECT DISTINCT d.accepted_at, d.event_id ",
             );
             which!(query, selection);
+            // Not what is erased; a subquery of this form goes along the key.
+            query.push(
+                " AND COALESCE((SELECT length(e.body) FROM events AS e \
+                 WHERE e.id = d.event_id AND e.accepted_at = d.accepted_at), 1) > 0",
+            );
             if selection.failed {
                 query.push(
                     " AND NOT EXISTS (SELECT 1 FROM deliveries AS other \
@@ -180,5 +221,20 @@ impl History {
             .await?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_behind_those_that_are_there() {
+        let (early, late) = (ReplayId::new().uuid(), ReplayId::new().uuid());
+        assert_eq!(behind(late, early), late);
+        let next = behind(early, late);
+        assert!(next > late);
+        assert_eq!(next.get_version_num(), 7);
+        assert!(behind(late, late) > late);
     }
 }

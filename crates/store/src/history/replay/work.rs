@@ -1,27 +1,14 @@
 //! What a worker reads and writes of a replay. Whoever works on one has claimed
 //! it for a while: what is written without the claim is not written.
 
-use domain::{ReplayId, ReplayState, Timestamp};
+use domain::{AccountId, ErasureMark, ReplayId, ReplayState, ReplayStatus, Timestamp};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::{COLUMNS, ReplayRow, Selection, which};
+use super::{COLUMNS, ReplayRow};
 use crate::Error;
 use crate::history::History;
 use crate::history::claims::Claimable;
-
-/// Ends a condition on event ids: those of `places`, in the days that hold them.
-/// By one column, since SQLite reads a whole table for `(a, b) IN (VALUES …)`.
-macro_rules! at_places {
-    ($query:ident, $places:ident, $first:ident, $last:ident) => {
-        let mut ids = $query.separated(", ");
-        for (_, event) in &$places {
-            ids.push_bind(*event);
-        }
-        $query.push(") AND accepted_at >= ").push_bind(*$first);
-        $query.push(" AND accepted_at <= ").push_bind(*$last);
-    };
-}
 
 const CLAIMABLE: Claimable = Claimable {
     table: "replays",
@@ -30,30 +17,6 @@ const CLAIMABLE: Claimable = Claimable {
 
 /// Replays that are looked at together.
 const MAX_OPEN: i64 = 64;
-
-/// An event that a replay comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    pub event_id: Uuid,
-    /// Unix milliseconds.
-    pub accepted_at: i64,
-    pub event_type: String,
-    /// `None`: no longer kept.
-    pub body: Option<Vec<u8>>,
-    /// Its deliveries to the endpoint, tests left out.
-    pub deliveries: Vec<Known>,
-}
-
-/// A delivery as it is known.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Known {
-    pub id: Uuid,
-    pub event_id: Uuid,
-    /// A [`domain::DeliveryState`].
-    pub state: String,
-    pub reason: String,
-    pub attempts: i64,
-}
 
 /// A delivery whose end a replay waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +33,7 @@ pub struct Unfinished {
     pub event_id: Uuid,
     /// `None`: it is not recorded yet.
     pub state: Option<String>,
+    pub reason: Option<String>,
     pub attempts: Option<i64>,
     /// Whether its event is still kept.
     pub is_kept: bool,
@@ -85,14 +49,65 @@ pub struct Progress {
     pub sent: i64,
     pub succeeded: i64,
     pub failed: i64,
+    /// Events that are erased since they were counted.
+    pub erased: i64,
     /// The last event that was dealt with, if there was one.
     pub cursor: Option<(i64, Uuid)>,
     /// When all of it has ended.
     pub ended_at: Option<Timestamp>,
 }
 
+/// What a replay has counted.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+struct Counts {
+    account: String,
+    status: String,
+    state: String,
+    created_at: i64,
+    matched: i64,
+    succeeded: i64,
+    failed: i64,
+}
+
+impl Counts {
+    fn mark_of_account(&self) -> Result<Uuid, Error> {
+        let account = AccountId::parse(&self.account);
+        let account = account.map_err(|problem| Error::Refused(problem.detail))?;
+        Ok(ErasureMark::of_account(&account))
+    }
+
+    /// What it says when it has ended. Of failures, those that were counted at first
+    /// and not met again have succeeded meanwhile, unless the account was erased;
+    /// what has failed meanwhile was not counted at first.
+    fn at_end(self, account_erased: bool) -> Self {
+        let met = self.succeeded + self.failed;
+        if self.state != ReplayState::Running.as_str() {
+            return Self {
+                matched: self.matched.max(met),
+                ..self
+            };
+        }
+        let state = ReplayState::Done.as_str().to_owned();
+        if self.status == ReplayStatus::Failed.as_str() && self.matched > met && !account_erased {
+            return Self {
+                state,
+                succeeded: self.matched - self.failed,
+                ..self
+            };
+        }
+        Self {
+            state,
+            matched: met,
+            ..self
+        }
+    }
+}
+
 impl History {
-    /// Replays that have something to send or under way.
+    /// Replays that have something to send or under way, those first that nobody
+    /// has worked on for longest. Of an endpoint one sends at a time, the first that
+    /// was started: the others are left out until it has sent all. None is ever
+    /// started before one that is there, so what is told stays true.
     ///
     /// # Errors
     ///
@@ -100,8 +115,13 @@ impl History {
     pub async fn open_replays(&self) -> Result<Vec<ReplayId>, Error> {
         let ids: Vec<Uuid> = reading!(self.pool, connection => {
             Ok(sqlx::query_scalar(
-                "SELECT id FROM replays WHERE ended_at IS NULL ORDER BY id LIMIT $1",
+                "SELECT id FROM (SELECT id, state, claimed_until, \
+                 COUNT(CASE WHEN cursor_at < before_at THEN 1 END) OVER (PARTITION BY endpoint_id \
+                 ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_it \
+                 FROM replays WHERE ended_at IS NULL) AS turns \
+                 WHERE state <> $1 OR before_it = 0 ORDER BY claimed_until, id LIMIT $2",
             )
+            .bind(ReplayState::Running.as_str())
             .bind(MAX_OPEN)
             .fetch_all(&mut *connection)
             .await?)
@@ -142,7 +162,7 @@ impl History {
     pub async fn unfinished(&self, id: ReplayId) -> Result<Vec<Unfinished>, Error> {
         reading!(self.pool, connection => {
             Ok(sqlx::query_as(
-                "SELECT r.event_id, d.state, d.attempts, e.id IS NOT NULL AS is_kept \
+                "SELECT r.event_id, d.state, d.reason, d.attempts, e.id IS NOT NULL AS is_kept \
                  FROM replay_deliveries AS r \
                  LEFT JOIN deliveries AS d ON d.event_id = r.event_id AND d.id = r.delivery_id \
                  AND d.accepted_at = r.accepted_at \
@@ -153,55 +173,6 @@ impl History {
             .fetch_all(&mut *connection)
             .await?)
         })
-    }
-
-    /// The next events of a replay in the order of their time, at most `limit`,
-    /// with what is known of them now.
-    ///
-    /// # Errors
-    ///
-    /// An outage.
-    pub async fn candidates(&self, row: &ReplayRow, limit: usize) -> Result<Vec<Candidate>, Error> {
-        let selection = Selection::of(row);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let places: Vec<(i64, Uuid)> = reading!(self.pool, connection => {
-            let mut query =
-                QueryBuilder::new("SELECT DISTINCT d.accepted_at, d.event_id ");
-            which!(query, selection);
-            query.push(" ORDER BY d.accepted_at, d.event_id LIMIT ").push_bind(limit);
-            Ok(query.build_query_as().fetch_all(&mut *connection).await?)
-        })?;
-        let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else {
-            return Ok(Vec::new());
-        };
-        type Found = (Vec<(Uuid, String, Vec<u8>)>, Vec<Known>);
-        let (events, deliveries): Found = reading!(self.pool, connection => {
-            let mut query =
-                QueryBuilder::new("SELECT id, event_type, body FROM events WHERE id IN (");
-            at_places!(query, places, first, last);
-            let events = query.build_query_as().fetch_all(&mut *connection).await?;
-            let mut query = QueryBuilder::new(
-                "SELECT id, event_id, state, reason, attempts FROM deliveries WHERE event_id IN (",
-            );
-            at_places!(query, places, first, last);
-            query.push(" AND cause <> 'test' AND endpoint_id = ").push_bind(row.endpoint_id);
-            let deliveries = query.build_query_as().fetch_all(&mut *connection).await?;
-            Ok((events, deliveries))
-        })?;
-        let candidate = |(accepted_at, event_id): (i64, Uuid)| {
-            let event = events.iter().find(|(id, ..)| *id == event_id);
-            let of_event = deliveries.iter().filter(|one| one.event_id == event_id);
-            Candidate {
-                event_id,
-                accepted_at,
-                event_type: event.map(|(_, name, _)| name.clone()).unwrap_or_default(),
-                body: event
-                    .map(|(.., body)| body.clone())
-                    .filter(|body| !body.is_empty()),
-                deliveries: of_event.cloned().collect(),
-            }
-        };
-        Ok(places.into_iter().map(candidate).collect())
     }
 
     /// Writes down what `worker` has done, all of it or, without the claim,
@@ -218,24 +189,27 @@ impl History {
     ) -> Result<bool, Error> {
         let (at, event) = progress.cursor.unzip();
         transaction!(self.pool, tx => {
-            let changed = sqlx::query(
+            let counts: Option<Counts> = sqlx::query_as(
                 "UPDATE replays SET sent = sent + $3, succeeded = succeeded + $4, \
-                 failed = failed + $5, cursor_at = COALESCE($6, cursor_at), \
-                 cursor_event = COALESCE($7, cursor_event) \
-                 WHERE id = $1 AND claimed_by = $2 AND ended_at IS NULL",
+                 failed = failed + $5, \
+                 matched = CASE WHEN matched > $6 THEN matched - $6 ELSE 0 END, \
+                 cursor_at = COALESCE($7, cursor_at), cursor_event = COALESCE($8, cursor_event) \
+                 WHERE id = $1 AND claimed_by = $2 AND ended_at IS NULL \
+                 RETURNING account, status, state, created_at, matched, succeeded, failed",
             )
             .bind(id.uuid())
             .bind(worker)
             .bind(progress.sent)
             .bind(progress.succeeded)
             .bind(progress.failed)
+            .bind(progress.erased)
             .bind(at)
             .bind(event)
-            .execute(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await?;
-            if changed.rows_affected() == 0 {
+            let Some(counts) = counts else {
                 return Ok(false);
-            }
+            };
             if !progress.finished.is_empty() {
                 let mut query =
                     QueryBuilder::new("DELETE FROM replay_deliveries WHERE replay_id = ");
@@ -261,19 +235,23 @@ impl History {
                 query.build().execute(&mut *tx).await?;
             }
             if let Some(ended_at) = progress.ended_at {
-                // What was counted at first and not met again has succeeded
-                // meanwhile; what has failed meanwhile was not counted at first.
+                let account_erased: bool = sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT 1 FROM erased WHERE id = $1 AND marked_at >= $2)",
+                )
+                .bind(counts.mark_of_account()?)
+                .bind(counts.created_at)
+                .fetch_one(&mut *tx)
+                .await?;
+                let end = counts.at_end(account_erased);
                 sqlx::query(
-                    "UPDATE replays SET ended_at = $2, state = CASE WHEN state = $3 THEN $4 ELSE state END, \
-                     succeeded = CASE WHEN state = $3 AND matched > succeeded + failed \
-                     THEN matched - failed ELSE succeeded END, \
-                     matched = CASE WHEN matched < succeeded + failed \
-                     THEN succeeded + failed ELSE matched END WHERE id = $1",
+                    "UPDATE replays SET ended_at = $2, state = $3, matched = $4, succeeded = $5 \
+                     WHERE id = $1",
                 )
                 .bind(id.uuid())
                 .bind(ended_at.unix_millis())
-                .bind(ReplayState::Running.as_str())
-                .bind(ReplayState::Done.as_str())
+                .bind(end.state)
+                .bind(end.matched)
+                .bind(end.succeeded)
                 .execute(&mut *tx)
                 .await?;
             }
@@ -297,5 +275,47 @@ impl History {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(status: ReplayStatus, state: ReplayState, counts: [i64; 3]) -> Counts {
+        let [matched, succeeded, failed] = counts;
+        Counts {
+            account: "acme".to_owned(),
+            status: status.as_str().to_owned(),
+            state: state.as_str().to_owned(),
+            created_at: 0,
+            matched,
+            succeeded,
+            failed,
+        }
+    }
+
+    #[test]
+    fn failures_that_are_not_met_again_have_succeeded_meanwhile() {
+        let end = |erased| {
+            let end = counts(ReplayStatus::Failed, ReplayState::Running, [10, 6, 1]).at_end(erased);
+            (end.state, end.matched, end.succeeded)
+        };
+        assert_eq!(end(false), ("done".to_owned(), 10, 9));
+        assert_eq!(end(true), ("done".to_owned(), 7, 6), "they are erased");
+    }
+
+    #[test]
+    fn an_end_agrees_with_what_was_met() {
+        let end = |status, state, met| {
+            let end = counts(status, state, met).at_end(false);
+            (end.matched, end.succeeded)
+        };
+        let (failed, all) = (ReplayStatus::Failed, ReplayStatus::All);
+        let (running, cancelled) = (ReplayState::Running, ReplayState::Cancelled);
+        assert_eq!(end(failed, running, [3, 4, 1]), (5, 4), "failed meanwhile");
+        assert_eq!(end(all, running, [10, 6, 1]), (7, 6));
+        assert_eq!(end(failed, cancelled, [10, 6, 1]), (10, 6));
+        assert_eq!(end(failed, cancelled, [3, 4, 1]), (5, 4));
     }
 }
