@@ -1,6 +1,8 @@
 //! Rows as the API shows them.
 
-use domain::{Attempt, AttemptId, DeliveryId, EndpointId, EventId, Record, Timestamp};
+use domain::{
+    Attempt, AttemptId, DeferralReason, DeliveryId, EndpointId, EventId, Record, Timestamp,
+};
 use proto::time::to_proto;
 use proto::v1;
 use store::{AttemptRow, AttemptSummary, DeliveryRow, EventRow, Stats};
@@ -37,8 +39,18 @@ pub(crate) fn attempt(row: AttemptSummary) -> v1::Attempt {
     }
 }
 
-pub(crate) fn attempt_detail(row: AttemptRow) -> v1::AttemptDetail {
+/// When a delivery is tried next, if anybody knows. One that is due and waits for a
+/// limit, or for its endpoint to work again, was told about until when; once that
+/// has passed it only waits.
+fn next_attempt(reason: &str, told: Option<i64>, now: Timestamp) -> Option<prost_types::Timestamp> {
+    let waits = reason.parse::<DeferralReason>().is_ok();
+    let told = told.filter(|told| !waits || *told > now.unix_millis());
+    told.map(at)
+}
+
+pub(crate) fn attempt_detail(row: AttemptRow, now: Timestamp) -> v1::AttemptDetail {
     let summary = attempt(row.summary);
+    let next = row.next_attempt_at.map(Timestamp::unix_millis);
     v1::AttemptDetail {
         id: summary.id,
         number: summary.number,
@@ -59,31 +71,35 @@ pub(crate) fn attempt_detail(row: AttemptRow) -> v1::AttemptDetail {
         response_body: row.response_body.into(),
         response_truncated: row.response_truncated,
         failure_message: row.failure_message,
-        next_attempt_at: row.next_attempt_at.map(to_proto),
+        next_attempt_at: next_attempt(&row.delivery_reason, next, now),
         delivery_state: row.delivery_state,
         trace_id: row.trace_id,
         span_id: row.span_id,
     }
 }
 
-fn delivery(row: DeliveryRow) -> v1::Delivery {
+fn delivery(row: DeliveryRow, now: Timestamp) -> v1::Delivery {
     v1::Delivery {
+        next_attempt_at: next_attempt(&row.reason, row.next_attempt_at, now),
         id: DeliveryId::from_uuid(row.id).to_string(),
         endpoint_id: EndpointId::from_uuid(row.endpoint_id).to_string(),
         cause: row.cause,
         state: row.state,
         reason: row.reason,
         attempts: small(row.attempts),
-        next_attempt_at: row.next_attempt_at.map(at),
     }
 }
 
 /// A delivery with its event.
-pub(crate) fn delivery_detail(event_type: String, row: DeliveryRow) -> v1::DeliveryDetail {
+pub(crate) fn delivery_detail(
+    event_type: String,
+    row: DeliveryRow,
+    now: Timestamp,
+) -> v1::DeliveryDetail {
     v1::DeliveryDetail {
         event_id: EventId::from_uuid(row.event_id).to_string(),
         event_type,
-        delivery: Some(delivery(row)),
+        delivery: Some(delivery(row, now)),
     }
 }
 
@@ -105,7 +121,7 @@ pub(crate) fn recorded_attempt(record: &Record, attempt: &Attempt) -> v1::Attemp
     }
 }
 
-pub(crate) fn event(row: EventRow) -> v1::Event {
+pub(crate) fn event(row: EventRow, now: Timestamp) -> v1::Event {
     let not_sent = row
         .not_sent
         .into_iter()
@@ -122,7 +138,11 @@ pub(crate) fn event(row: EventRow) -> v1::Event {
         body: row.body.into(),
         trace_id: row.trace_id,
         not_sent: not_sent.collect(),
-        deliveries: row.deliveries.into_iter().map(delivery).collect(),
+        deliveries: row
+            .deliveries
+            .into_iter()
+            .map(|row| delivery(row, now))
+            .collect(),
     }
 }
 
@@ -144,6 +164,19 @@ pub(crate) fn stats(stats: Stats) -> v1::EndpointStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_longer_than_it_was_told_has_no_next_attempt() {
+        let now = Timestamp::from_unix_millis(1_000);
+        let (past, future) = (Some(999), Some(1_001));
+        for reason in ["paused", "throttled"] {
+            assert_eq!(next_attempt(reason, past, now), None, "{reason}");
+            assert_eq!(next_attempt(reason, future, now), future.map(at));
+        }
+        // It is due.
+        assert_eq!(next_attempt("retrying", past, now), past.map(at));
+        assert_eq!(next_attempt("", None, now), None);
+    }
 
     #[test]
     fn a_rate_needs_something_that_ended() {

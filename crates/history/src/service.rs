@@ -32,6 +32,7 @@ use tonic::{Request, Response, Status};
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::jobs::now;
 use crate::{Shared, convert, filters, health, tail};
 
 /// An answer waits this long for the directory, so that what was deleted
@@ -181,7 +182,7 @@ impl Service {
         if !self.is_visible(row.summary.endpoint_id) {
             return Err(attempt_not_found());
         }
-        Ok(convert::attempt_detail(row))
+        Ok(convert::attempt_detail(row, now()))
     }
 
     async fn events(
@@ -257,7 +258,7 @@ impl Service {
                 }
             }
         }
-        convert::event(row)
+        convert::event(row, now())
     }
 
     async fn stats(

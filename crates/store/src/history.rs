@@ -137,6 +137,8 @@ pub struct AttemptRow {
     pub failure_message: String,
     pub next_attempt_at: Option<Timestamp>,
     pub delivery_state: String,
+    /// Why it waits or has ended so.
+    pub delivery_reason: String,
     pub tags: BTreeMap<String, String>,
     pub trace_id: String,
     /// 16 hex digits; empty where it was recorded before these were kept.

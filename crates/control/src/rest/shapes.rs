@@ -143,7 +143,7 @@ pub(super) struct AttemptDetail {
     response_truncated: bool,
     /// Null on success.
     failure_message: Option<String>,
-    /// Null if the delivery is not tried again.
+    /// Null if the delivery is not tried again, or nobody knows when.
     next_attempt_at: Option<String>,
     /// `pending`, `succeeded`, `failed` or `cancelled`.
     delivery_state: String,
@@ -219,6 +219,8 @@ pub(super) struct Delivery {
     reason: Option<String>,
     /// Attempts made.
     attempts: u32,
+    /// Of what is throttled or paused an estimate, and null where it waits longer
+    /// than that.
     next_attempt_at: Option<String>,
 }
 

@@ -12,6 +12,7 @@ use tonic::Request;
 
 use super::{Service, database, endpoint_not_found};
 use crate::filters::instant;
+use crate::jobs::now;
 use crate::replay::{Asked, not_found, to_proto};
 use crate::tail::{Place, Tail};
 use crate::{convert, tail};
@@ -138,6 +139,6 @@ impl Service {
             .map_err(|error| database(&error))?
             .filter(|(_, row)| self.is_visible(row.endpoint_id))
             .ok_or_else(delivery_not_found)?;
-        Ok(convert::delivery_detail(event_type, row))
+        Ok(convert::delivery_detail(event_type, row, now()))
     }
 }

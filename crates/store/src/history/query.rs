@@ -63,6 +63,7 @@ struct DetailColumns {
 #[derive(Debug, sqlx::FromRow)]
 struct Whereabouts {
     state: String,
+    reason: String,
     last_number: i64,
     next_attempt_at: Option<i64>,
 }
@@ -124,6 +125,10 @@ impl History {
             .as_ref()
             .filter(|row| row.state == "pending" && row.last_number == summary.number)
             .and_then(|row| row.next_attempt_at);
+        let (delivery_state, delivery_reason) = delivery.map_or_else(
+            || ("pending".to_owned(), String::new()),
+            |row| (row.state, row.reason),
+        );
         Ok(Some(AttemptRow {
             url: detail.url,
             request_headers: texts(&detail.request_headers),
@@ -133,7 +138,8 @@ impl History {
             response_truncated: detail.response_truncated,
             failure_message: detail.failure_message,
             next_attempt_at: next.map(Timestamp::from_unix_millis),
-            delivery_state: delivery.map_or_else(|| "pending".to_owned(), |row| row.state),
+            delivery_state,
+            delivery_reason,
             tags: tags.as_deref().map(texts).unwrap_or_default(),
             trace_id: detail.trace_id,
             span_id: detail.span_id,
@@ -182,7 +188,7 @@ impl History {
         for span in Span::guesses(event) {
             let found = reading!(self.pool, connection => {
                 Ok(sqlx::query_as(
-                    "SELECT state, last_number, next_attempt_at FROM deliveries \
+                    "SELECT state, reason, last_number, next_attempt_at FROM deliveries \
                      WHERE event_id = $1 AND id = $2 AND accepted_at >= $3 AND accepted_at <= $4",
                 )
                 .bind(event)
