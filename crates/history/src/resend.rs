@@ -8,7 +8,7 @@ use domain::{
     AccountId, Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryId, Endpoint,
     EventId, EventType, Problem, Reason, Timestamp,
 };
-use store::ResendSource;
+use store::{DeliveryRow, ResendSource};
 use telemetry::trace;
 use tokio::time::timeout;
 
@@ -19,15 +19,59 @@ use crate::service::{broker_down, database, event_not_found};
 /// The answer comes when JetStream holds it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The delivery that an event is sent again by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resent {
+    pub(crate) id: DeliveryId,
+    pub(crate) outcome: Outcome,
+}
+
+/// What became of a wish to send again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Created,
+    BroughtForward,
+    /// It is on its way as it is: not tried yet, or it waits for this.
+    AlreadyPending(Option<DeferralReason>),
+}
+
+impl Outcome {
+    /// As the API calls it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::BroughtForward => "brought_forward",
+            Self::AlreadyPending(_) => "already_pending",
+        }
+    }
+
+    /// What is waited for; empty: nothing in particular.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::AlreadyPending(Some(reason)) => reason.as_str(),
+            _ => "",
+        }
+    }
+
+    /// What can be done about a delivery that is under way. One that was not tried
+    /// yet, or is due and waits for a limit, is on its way as it is.
+    fn of_pending(row: &DeliveryRow) -> Self {
+        match (row.reason.parse().ok(), row.next_attempt_at) {
+            (None, Some(_)) => Self::BroughtForward,
+            (waits_for, _) => Self::AlreadyPending(waits_for),
+        }
+    }
+}
+
 impl Shared {
-    /// Sends an event to an endpoint again, and gives the delivery's id. What
-    /// is under way is brought forward instead.
+    /// Sends an event to an endpoint again. What is under way is brought forward
+    /// instead, where that is up to anybody.
     pub(crate) async fn resend(
         &self,
         account: &AccountId,
         event: EventId,
         endpoint: &Endpoint,
-    ) -> Result<DeliveryId, Problem> {
+    ) -> Result<Resent, Problem> {
         if endpoint.disabled {
             let detail = "the endpoint is disabled; enable it and send the event again";
             return Err(Problem::new(Reason::EndpointDisabled, detail));
@@ -79,7 +123,7 @@ struct Again<'a> {
 }
 
 impl Again<'_> {
-    async fn send(self, shared: &Shared) -> Result<DeliveryId, Problem> {
+    async fn send(self, shared: &Shared) -> Result<Resent, Problem> {
         let carried = Arc::new(self.carried()?);
         let broker = &shared.deps.broker;
         let delivery = |id, cause, number, generation| Delivery {
@@ -94,10 +138,8 @@ impl Again<'_> {
         };
         if let Some((row, last_number, generation)) = &self.source.pending {
             let id = DeliveryId::from_uuid(row.id);
-            // One that was not tried yet, or is due and waits for a limit, is on its
-            // way as it is.
-            let waits = row.reason.parse::<DeferralReason>().is_ok();
-            if row.next_attempt_at.is_some() && !waits {
+            let outcome = Outcome::of_pending(row);
+            if outcome == Outcome::BroughtForward {
                 let cause = row.cause.parse().unwrap_or(Cause::Event);
                 let number = u32::try_from(last_number + 1).unwrap_or(u32::MAX);
                 let generation = u64::try_from(*generation).unwrap_or(0);
@@ -107,7 +149,7 @@ impl Again<'_> {
                     .await
                     .map_err(|_| broker_down())?;
             }
-            return Ok(id);
+            return Ok(Resent { id, outcome });
         }
         let id = DeliveryId::resent(self.event, self.endpoint.id, self.source.deliveries);
         // A test stays one: outside stats and health.
@@ -123,7 +165,8 @@ impl Again<'_> {
             event: carried,
         };
         new.publish(shared).await.map_err(|_| broker_down())?;
-        Ok(id)
+        let outcome = Outcome::Created;
+        Ok(Resent { id, outcome })
     }
 
     /// The event as a delivery carries it, its body with it.
@@ -141,4 +184,33 @@ impl Again<'_> {
 
 fn now() -> Timestamp {
     SystemTime::now().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_retry_is_brought_forward() {
+        let outcome = |reason: &str, next_attempt_at| {
+            let outcome = Outcome::of_pending(&DeliveryRow {
+                id: uuid::Uuid::nil(),
+                event_id: uuid::Uuid::nil(),
+                endpoint_id: uuid::Uuid::nil(),
+                cause: "event".to_owned(),
+                state: "pending".to_owned(),
+                reason: reason.to_owned(),
+                attempts: 0,
+                next_attempt_at,
+            });
+            (outcome.as_str(), outcome.reason())
+        };
+        assert_eq!(outcome("", None), ("already_pending", ""));
+        assert_eq!(outcome("retrying", Some(1)), ("brought_forward", ""));
+        for waits in ["throttled", "paused"] {
+            for told in [None, Some(1)] {
+                assert_eq!(outcome(waits, told), ("already_pending", waits));
+            }
+        }
+    }
 }

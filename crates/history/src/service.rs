@@ -337,11 +337,15 @@ impl Service {
             .map_err(|_| endpoint_not_found())?;
         self.see_endpoints().await;
         let endpoint = self.endpoint(&account, id)?;
-        let delivery = self.0.resend(&account, event, &endpoint).await?;
-        let delivery_id = delivery.to_string();
+        let resent = self.0.resend(&account, event, &endpoint).await?;
+        let delivery_id = resent.id.to_string();
         self.note(&identity, &account, Action::EventResent, &delivery_id)
             .await;
-        Ok(ResendEventResponse { delivery_id })
+        Ok(ResendEventResponse {
+            delivery_id,
+            outcome: resent.outcome.as_str().to_owned(),
+            reason: resent.outcome.reason().to_owned(),
+        })
     }
 }
 

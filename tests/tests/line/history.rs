@@ -9,6 +9,7 @@ use harness::deployment::Deployment;
 use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
 use harness::wait::eventually;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -19,6 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         stats_count_deliveries_in_a_range,
         a_resend_is_a_new_delivery_with_the_same_id,
         a_resend_brings_a_waiting_retry_forward,
+        a_resend_of_what_waits_for_a_limit_says_so,
         a_test_event_stays_a_test_when_it_is_sent_again,
         an_unreachable_endpoint_says_why,
         a_page_of_large_events_ends_early_and_none_is_left_out,
@@ -185,6 +187,10 @@ async fn a_resend_is_a_new_delivery_with_the_same_id(deployment: Arc<Deployment>
             !deliveries.contains(&answer["delivery_id"]),
             "{answer} of {deliveries:?}"
         );
+        ensure!(
+            answer["outcome"] == "created" && answer["reason"].is_null(),
+            "{answer}"
+        );
         deliveries.push(answer["delivery_id"].clone());
         let received = receiver.wait_for("hook", n, LIMIT).await?;
         ensure!(received[n - 1].body == received[0].body, "the same bytes");
@@ -301,7 +307,7 @@ async fn a_resend_brings_a_waiting_retry_forward(deployment: Arc<Deployment>) ->
     let body = json!({"endpoint_id": endpoint});
     let answer = api.post(202, &format!("{path}/resend"), &body).await?;
     ensure!(
-        answer["delivery_id"] == waiting,
+        answer["delivery_id"] == waiting && answer["outcome"] == "brought_forward",
         "the waiting one is brought forward: {answer}"
     );
     receiver.wait_for("hook", 2, LIMIT).await?;
@@ -312,6 +318,52 @@ async fn a_resend_brings_a_waiting_retry_forward(deployment: Arc<Deployment>) ->
         Ok(())
     })
     .await
+}
+
+async fn a_resend_of_what_waits_for_a_limit_says_so(deployment: Arc<Deployment>) -> Result<()> {
+    const EVENTS: usize = 20;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "resend-waits";
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
+    let limit = |rate: Value| json!({ "rate_limit": rate });
+    let (slow, fast) = (limit(json!(1)), limit(Value::Null));
+    api.expect(200, Method::PATCH, &path, Some(&slow)).await?;
+    let mut event = String::new();
+    for n in 0..EVENTS {
+        event = api
+            .publish(account, "message.report", &json!({"n": n}))
+            .await?;
+    }
+    let shown = format!("/v1/accounts/{account}/events/{event}");
+    let waiting = eventually("the last one waits for its turn", LIMIT, || async {
+        let shown = api.get(&shown).await?;
+        let delivery = &shown["deliveries"][0];
+        ensure!(delivery["reason"] == "throttled", "{shown}");
+        Ok(delivery["id"].clone())
+    })
+    .await?;
+    let body = json!({"endpoint_id": endpoint});
+    let answer = api.post(202, &format!("{shown}/resend"), &body).await?;
+    let expected = json!({"delivery_id": waiting, "outcome": "already_pending",
+        "reason": "throttled"});
+    ensure!(answer == expected, "{answer}");
+    api.expect(200, Method::PATCH, &path, Some(&fast)).await?;
+    eventually("all have come", LIMIT, || async {
+        let stats = api.get(&format!("{path}/stats")).await?;
+        ensure!(
+            stats["successful"] == EVENTS && stats["total_messages"] == EVENTS,
+            "{stats}"
+        );
+        Ok(())
+    })
+    .await?;
+    let received = receiver.received("hook").len();
+    ensure!(received == EVENTS, "{received} of {EVENTS}");
+    Ok(())
 }
 
 async fn an_unreachable_endpoint_says_why(deployment: Arc<Deployment>) -> Result<()> {

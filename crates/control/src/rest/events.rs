@@ -287,14 +287,23 @@ pub(super) async fn get(State(control): State<Control>, scope: Scope) -> Answer<
 /// What will be sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Resent {
+    /// The new delivery, or the one that is pending.
     delivery_id: String,
+    /// `created`: a new delivery; `brought_forward`: the next attempt of the one
+    /// that waited for its retry is made now; `already_pending`: one is on its way,
+    /// and nothing was changed.
+    outcome: String,
+    /// What one that is `already_pending` waits for: `throttled` (the endpoint's
+    /// limits) or `paused` (until it works again); null otherwise.
+    reason: Option<String>,
 }
 
 /// Sends an event again
 ///
 /// A new delivery with the same `webhook-id`; while one is pending, that one's
-/// next attempt is brought forward instead. A test event stays a test, and goes
-/// to its own endpoint only.
+/// next attempt is brought forward instead, unless it waits for a limit or for a
+/// pause to end: that stays as it is, and the answer says so. A test event stays a
+/// test, and goes to its own endpoint only.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events/{id}/resend", tag = "history",
     operation_id = "resendEvent", security(("key" = ["admin"])), request_body = ResendEvent,
     responses((status = 202, description = "Accepted.", body = Resent)))]
@@ -313,9 +322,14 @@ pub(super) async fn resend(
     fields.finish()?;
     let resent = control.history().resend_event(request).await;
     let resent = resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
-    let delivery_id = resent.into_inner().delivery_id;
+    let resent = resent.into_inner();
     scope
-        .note(&control, Action::EventResent, &delivery_id)
+        .note(&control, Action::EventResent, &resent.delivery_id)
         .await;
-    Ok((StatusCode::ACCEPTED, Json(Resent { delivery_id })))
+    let resent = Resent {
+        delivery_id: resent.delivery_id,
+        outcome: resent.outcome,
+        reason: (!resent.reason.is_empty()).then_some(resent.reason),
+    };
+    Ok((StatusCode::ACCEPTED, Json(resent)))
 }
