@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use crate::Timestamp;
 use crate::problem::{Problem, Reason};
 
 /// Items of a page unless the caller says otherwise.
@@ -182,6 +183,22 @@ fn check(payload: &[u8], context: &str) -> [u8; 4] {
     hasher.finalize().to_be_bytes()
 }
 
+/// Refuses a span of time in which nothing can be: whoever asks for it has mixed up
+/// its ends.
+///
+/// # Errors
+///
+/// [`Reason::FieldInvalid`] on the field `before`.
+pub fn check_span(after: Option<Timestamp>, before: Option<Timestamp>) -> Result<(), Problem> {
+    match (after, before) {
+        (Some(after), Some(before)) if before <= after => {
+            let message = "use an instant later than after";
+            Err(Problem::of_field(Reason::FieldInvalid, "before", message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The size of a page: 0 or none is [`DEFAULT_SIZE`], more than [`MAX_SIZE`]
 /// is that.
 #[must_use]
@@ -259,6 +276,19 @@ mod tests {
             (&[6, 5, 4][..], "")
         );
         assert!(!start.next_page_token.is_empty());
+    }
+
+    #[test]
+    fn a_span_ends_after_it_begins() {
+        let at = |millis| Some(Timestamp::from_unix_millis(millis));
+        for (after, before) in [(None, None), (at(1), None), (None, at(1)), (at(1), at(2))] {
+            assert_eq!(check_span(after, before), Ok(()));
+        }
+        for (after, before) in [(at(1), at(1)), (at(2), at(1))] {
+            let problem = check_span(after, before).unwrap_err();
+            assert_eq!(problem.reason, Reason::FieldInvalid);
+            assert_eq!(problem.fields[0].field, "before");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a list is asked for.
 
+use domain::page::check_span;
 use domain::{AccountId, FailureClass, Problem, Reason, Timestamp};
 use proto::time::from_proto;
 use proto::v1::{ListAttemptsRequest, ListEventsRequest};
@@ -11,6 +12,7 @@ use crate::service::endpoint_not_found;
 const STATUSES: std::ops::RangeInclusive<u32> = 100..=999;
 
 pub(crate) fn attempts(message: &ListAttemptsRequest) -> Result<AttemptFilter, Problem> {
+    let (after, before) = span(message.after.as_ref(), message.before.as_ref())?;
     Ok(AttemptFilter {
         endpoint: match message.endpoint_id.as_str() {
             "" => None,
@@ -51,8 +53,8 @@ pub(crate) fn attempts(message: &ListAttemptsRequest) -> Result<AttemptFilter, P
                 class.as_str().to_owned()
             }
         },
-        after: instant("after", message.after.as_ref())?,
-        before: instant("before", message.before.as_ref())?,
+        after,
+        before,
     })
 }
 
@@ -71,6 +73,7 @@ pub(crate) fn attempts_context(account: &AccountId, message: &ListAttemptsReques
 }
 
 pub(crate) fn events(message: &ListEventsRequest) -> Result<EventFilter, Problem> {
+    let (after, before) = span(message.after.as_ref(), message.before.as_ref())?;
     let tag = message.tag.as_ref();
     if tag.is_some() && !message.trace_id.is_empty() {
         let what = "a trace has few events; leave the tag out";
@@ -80,8 +83,8 @@ pub(crate) fn events(message: &ListEventsRequest) -> Result<EventFilter, Problem
         event_type: message.event_type.clone(),
         trace_id: trace_id(&message.trace_id)?,
         tag: tag.map(|tag| (tag.name.clone(), tag.value.clone())),
-        after: instant("after", message.after.as_ref())?,
-        before: instant("before", message.before.as_ref())?,
+        after,
+        before,
     })
 }
 
@@ -97,6 +100,16 @@ pub(crate) fn events_context(account: &AccountId, message: &ListEventsRequest) -
         ..message.clone()
     };
     format!("events {account} {filters:?}")
+}
+
+/// The ends of a span of time, each of which may be open.
+pub(crate) fn span(
+    after: Option<&prost_types::Timestamp>,
+    before: Option<&prost_types::Timestamp>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+    let (after, before) = (instant("after", after)?, instant("before", before)?);
+    check_span(after, before)?;
+    Ok((after, before))
 }
 
 pub(crate) fn instant(

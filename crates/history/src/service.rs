@@ -273,8 +273,7 @@ impl Service {
             .endpoint_id
             .parse()
             .map_err(|_| endpoint_not_found())?;
-        let after = filters::instant("after", message.after.as_ref())?;
-        let before = filters::instant("before", message.before.as_ref())?;
+        let (after, before) = filters::span(message.after.as_ref(), message.before.as_ref())?;
         self.see_endpoints().await;
         self.endpoint(&account, id)?;
         let stats = self.0.deps.store.stats(id, after, before).await;

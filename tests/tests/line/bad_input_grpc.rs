@@ -20,9 +20,10 @@ use harness::suite::Scenario;
 use harness::wait::eventually;
 use proto::v1::{
     CreateEndpointRequest, DeleteEndpointRequest, GetAttemptRequest, GetEndpointRequest,
-    GetEndpointSecretRequest, GetEventRequest, ListAttemptsRequest, ListEndpointsRequest,
-    ListEventsRequest, PublishEventRequest, PublishEventsRequest, RegenerateEndpointSecretRequest,
-    ResendEventRequest, SendTestEventRequest, UpdateEndpointRequest,
+    GetEndpointSecretRequest, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest,
+    ListEndpointsRequest, ListEventsRequest, PublishEventRequest, PublishEventsRequest,
+    RegenerateEndpointSecretRequest, ResendEventRequest, SendTestEventRequest,
+    UpdateEndpointRequest,
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -57,6 +58,7 @@ enum Call {
     Regenerate(RegenerateEndpointSecretRequest),
     Test(SendTestEventRequest),
     Attempts(ListAttemptsRequest),
+    Stats(GetEndpointStatsRequest),
     Attempt(GetAttemptRequest),
     Events(ListEventsRequest),
     Event(GetEventRequest),
@@ -277,6 +279,7 @@ async fn send(deployment: &Deployment, key: &str, call: Call) -> Result<(), Stat
             .map(drop),
         Call::Test(request) => endpoints.send_test_event(request).await.map(drop),
         Call::Attempts(request) => history.list_attempts(request).await.map(drop),
+        Call::Stats(request) => history.get_endpoint_stats(request).await.map(drop),
         Call::Attempt(request) => history.get_attempt(request).await.map(drop),
         Call::Events(request) => history.list_events(request).await.map(drop),
         Call::Event(request) => history.get_event(request).await.map(drop),

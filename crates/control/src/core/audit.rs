@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::audit::{Action, Entry};
 use domain::key::{Identity, Need};
-use domain::page::{PageToken, page_size};
+use domain::page::{PageToken, check_span, page_size};
 use domain::{AccountId, Problem, Reason};
 use store::{AuditFilter, Registry};
 use tokio::time::sleep;
@@ -62,6 +62,7 @@ impl Control {
             Some(account) => identity.authorise(account, Need::Read)?,
             None => identity.authorise_everywhere(Need::Read)?,
         }
+        check_span(filter.after, filter.before)?;
         let context = context(filter);
         let cursor = PageToken::decode_or_first(token, &context)?;
         let size = page_size(size);

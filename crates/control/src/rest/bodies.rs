@@ -199,7 +199,7 @@ pub(super) struct EndpointQuery {
 pub(super) struct SpanQuery {
     /// At or after this instant (RFC 3339).
     pub(super) after: Option<String>,
-    /// Before this instant (RFC 3339).
+    /// Before this instant (RFC 3339), which is later than `after`.
     pub(super) before: Option<String>,
 }
 
@@ -217,6 +217,6 @@ pub(super) struct AuditQuery {
     target: Option<String>,
     /// Done at or after this instant (RFC 3339).
     after: Option<String>,
-    /// Done before this instant (RFC 3339).
+    /// Done before this instant (RFC 3339), which is later than `after`.
     before: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! The calls about replays.
 
+use domain::page::check_span;
 use domain::{
     AccountId, Endpoint, EventType, FieldViolation, Problem, Reason, ReplayId, ReplayStatus,
     Timestamp,
@@ -43,9 +44,7 @@ impl Asked {
         let needed = "send an instant in RFC 3339, e.g. 2026-05-13T12:00:00Z";
         let after = self.after.ok_or_else(|| invalid("after", needed))?;
         let before = self.before.ok_or_else(|| invalid("before", needed))?;
-        if before <= after {
-            return Err(invalid("before", "use an instant later than after"));
-        }
+        check_span(Some(after), Some(before))?;
         let status: ReplayStatus = self
             .status
             .parse()

@@ -263,6 +263,15 @@ fn lists(world: &World) -> Vec<Case> {
             field,
         ));
     }
+    let stats = format!("/endpoints/{}/stats", world.endpoint);
+    for list in ["/events", "/attempts", &attempts, &stats, "/audit-log"] {
+        for before in ["2026-05-13T12:00:00Z", "2026-05-13T11:59:59.999Z"] {
+            let path = format!("{list}?after=2026-05-13T12:00:00Z&before={before}");
+            let request = world.call(Method::GET, &path);
+            let what = format!("GET {list:.20} before {before}");
+            cases.push(case(what, request, 422, "FIELD_INVALID", "before"));
+        }
+    }
     for (query, field) in [
         ("status=lost", "status"),
         ("after=2026-02-30T00:00:00Z", "after"),

@@ -3,12 +3,16 @@
 use domain::Reason;
 use proto::v1::{
     DeleteEndpointRequest, GetAttemptRequest, GetEndpointRequest, GetEndpointSecretRequest,
-    GetEventRequest, ListAttemptsRequest, ListEndpointsRequest, ListEventsRequest,
-    ResendEventRequest, UpdateEndpointRequest,
+    GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest, ListEndpointsRequest,
+    ListEventsRequest, ResendEventRequest, UpdateEndpointRequest,
 };
 use tonic::Code;
 
 use super::{ACCOUNT, Call, Case, NOBODY, World};
+
+const fn at(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
+}
 
 pub(super) fn cases(world: &World) -> Vec<Case> {
     let account = ACCOUNT.to_owned();
@@ -39,6 +43,31 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         ] {
             cases.push(world.invalid(what.clone(), call, Reason::PageTokenInvalid, "page_token"));
         }
+    }
+    let (after, before) = (Some(at(2)), Some(at(2)));
+    let spans = [
+        Call::Events(ListEventsRequest {
+            account: account.clone(),
+            after,
+            before,
+            ..Default::default()
+        }),
+        Call::Attempts(ListAttemptsRequest {
+            account: account.clone(),
+            after,
+            before,
+            ..Default::default()
+        }),
+        Call::Stats(GetEndpointStatsRequest {
+            account: account.clone(),
+            endpoint_id: world.endpoint.clone(),
+            after: Some(at(2)),
+            before: Some(at(1)),
+        }),
+    ];
+    for call in spans {
+        let what = "a span that ends before it begins";
+        cases.push(world.invalid(what, call, Reason::FieldInvalid, "before"));
     }
     let theirs = world.their_endpoint.as_str();
     for id in ["", "ep_1", "*", NOBODY, theirs] {
