@@ -8,7 +8,7 @@ mod turns;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use broker::RecordFollower;
 use domain::key::Need;
@@ -16,12 +16,16 @@ use domain::{AccountId, EndpointId, Outcome, Problem, Reason, Record};
 use futures::stream::{self, Stream, StreamExt as _};
 use proto::status::from_problem;
 use proto::v1::TailAttemptsResponse;
+use tokio::time::sleep;
 use tonic::Status;
 
 pub(crate) use turns::Turns;
 
 use crate::service::broker_down;
 use crate::{Shared, convert};
+
+/// A new leader of the stream may be so much behind in what it tells of it.
+const LEADER: Duration = Duration::from_secs(1);
 
 /// What a client gets until it leaves or the process ends.
 pub(crate) type Tail = Pin<Box<dyn Stream<Item = Result<TailAttemptsResponse, Status>> + Send>>;
@@ -73,15 +77,39 @@ impl Place {
     }
 }
 
+async fn last_sequence(shared: &Shared) -> Result<u64, Problem> {
+    let last = shared.deps.broker.last_record_sequence().await;
+    last.map_err(|_| broker_down())
+}
+
+/// Refuses a place that the stream has not come to: of another one, or made up. A
+/// tail from there would tell nothing, perhaps for ever.
+async fn check_is_there(shared: &Shared, place: Place) -> Result<(), Problem> {
+    if place.sequence <= last_sequence(shared).await? {
+        return Ok(());
+    }
+    sleep(LEADER).await;
+    if place.sequence <= last_sequence(shared).await? {
+        return Ok(());
+    }
+    let message = "nothing is recorded there yet, so it is no cursor of this stream; use one of \
+                   its messages', or leave it out to begin now";
+    Err(Problem::of_field(
+        Reason::RequestMalformed,
+        "cursor",
+        message,
+    ))
+}
+
 /// Begins a tail.
 pub(crate) async fn begin(shared: &Arc<Shared>, asked: Asked) -> Result<Tail, Problem> {
     let turn = shared.tails.take(&asked.account)?;
     let place = match asked.place {
-        Some(place) => place,
-        None => {
-            let last = shared.deps.broker.last_record_sequence().await;
-            Place::behind(last.map_err(|_| broker_down())?)
+        Some(place) => {
+            check_is_there(shared, place).await?;
+            place
         }
+        None => Place::behind(last_sequence(shared).await?),
     };
     let partition = asked
         .endpoint

@@ -21,6 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_tail_goes_on_behind_its_cursor,
         a_tail_shows_one_endpoint_or_one_account,
         a_tail_over_rest_is_server_sent_events,
+        a_cursor_beyond_the_end_is_refused,
     ]
 }
 
@@ -179,5 +180,40 @@ async fn a_tail_over_rest_is_server_sent_events(deployment: Arc<Deployment>) -> 
         .expect(400, Method::GET, &format!("{path}?cursor=x"), None)
         .await?;
     ensure!(wrong["errors"][0]["field"] == "cursor", "{wrong}");
+    Ok(())
+}
+
+async fn a_cursor_beyond_the_end_is_refused(deployment: Arc<Deployment>) -> Result<()> {
+    let api = deployment.api();
+    let account = "tail-beyond";
+    let now = TailAttemptsRequest {
+        account: account.to_owned(),
+        ..Default::default()
+    };
+    let end = next(&mut tail(&deployment, now.clone()).await?)
+        .await?
+        .cursor;
+    // The end itself is there, a place far behind it is not.
+    let at_end = TailAttemptsRequest {
+        cursor: end.clone(),
+        ..now.clone()
+    };
+    let first = next(&mut tail(&deployment, at_end).await?).await?;
+    ensure!(first.cursor == end, "{first:?}");
+    let (sequence, records) = end.split_once('-').context("two numbers")?;
+    let sequence = u64::from_str_radix(sequence, 16)? + 1_000_000;
+    let beyond = format!("{sequence:x}-{records}");
+    let refused = TailAttemptsRequest {
+        cursor: beyond.clone(),
+        ..now
+    };
+    let refused = tail(&deployment, refused).await.err().context("refused")?;
+    let status = refused
+        .downcast_ref::<tonic::Status>()
+        .context("a status")?;
+    ensure!(status.code() == Code::InvalidArgument, "{status:?}");
+    let path = format!("/v1/accounts/{account}/attempts/tail?cursor={beyond}");
+    let problem = api.expect(400, Method::GET, &path, None).await?;
+    ensure!(problem["errors"][0]["field"] == "cursor", "{problem}");
     Ok(())
 }

@@ -28,7 +28,8 @@ pub(super) struct TailQuery {
     /// Those of one endpoint; without it, those of the account.
     endpoint_id: Option<String>,
     /// Goes on behind the event that had this id; so does the header
-    /// `Last-Event-ID`. Without either it begins now.
+    /// `Last-Event-ID`. Without either it begins now. One that lies beyond what is
+    /// recorded, of before the streams were made anew, is refused.
     cursor: Option<String>,
 }
 
