@@ -32,6 +32,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_stream_acks_each_event,
         a_stream_of_tiny_events_outlives_a_slow_reader_of_acks,
         an_event_nobody_subscribes_to_is_recorded,
+        a_tag_is_found_whatever_its_name_holds,
     ]
 }
 
@@ -385,6 +386,36 @@ async fn a_stream_of_tiny_events_outlives_a_slow_reader_of_acks(
         seen.insert(ack.sequence);
     }
     ensure!(seen.len() as u64 == EVENTS, "{} acks", seen.len());
+    Ok(())
+}
+
+async fn a_tag_is_found_whatever_its_name_holds(deployment: Arc<Deployment>) -> Result<()> {
+    let api = deployment.api();
+    let account = "/v1/accounts/tag-names";
+    let tags = json!({"a=b": "c=d", "plain": "x=y", "100%": ""});
+    let body = json!({"type": "message.incoming", "object": {}, "tags": tags});
+    let answer = api.post(202, &format!("{account}/events"), &body).await?;
+    let found = async |query: &str| {
+        let listed = api.get(&format!("{account}/events?{query}")).await?;
+        let events = listed["events"].as_array().context("events")?;
+        anyhow::Ok(events.iter().any(|one| one["id"] == answer["id"]))
+    };
+    for query in [
+        "tag_name=a%3Db&tag_value=c%3Dd",
+        "tag_name=plain&tag_value=x%3Dy",
+        "tag=plain%3Dx%3Dy",
+        "tag_name=100%25&tag_value=",
+        "tag=100%25%3D",
+    ] {
+        eventually("it is found", LIMIT, || async {
+            ensure!(found(query).await?, "{query}");
+            Ok(())
+        })
+        .await?;
+    }
+    for query in ["tag=a%3Db%3Dc%3Dd", "tag_name=a%3Db&tag_value=c"] {
+        ensure!(!found(query).await?, "{query}");
+    }
     Ok(())
 }
 

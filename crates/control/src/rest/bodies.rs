@@ -128,8 +128,13 @@ pub(super) struct EventQuery {
     event_type: Option<String>,
     /// 32 hex digits; not together with `tag`.
     trace_id: Option<String>,
-    /// `name=value`: those with this tag.
+    /// `name=value`: those with this tag. The first `=` ends the name.
     tag: Option<String>,
+    /// The tag's name, together with `tag_value` and instead of `tag`: for a name
+    /// that holds `=`.
+    tag_name: Option<String>,
+    /// The tag's value, together with `tag_name`.
+    tag_value: Option<String>,
 }
 
 /// Where to send it again.

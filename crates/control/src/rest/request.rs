@@ -146,18 +146,34 @@ impl Query {
         }
     }
 
-    /// Takes a tag's name and value.
+    /// Takes a tag's name and value, in one parameter or in two: a name that holds
+    /// `=` needs the two.
     pub(super) fn tag(&mut self) -> Result<Option<Tag>, Problem> {
         let text = self.text("tag");
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let pair = text.split_once('=');
-        let (name, value) = pair.ok_or_else(|| malformed("tag", "use name=value"))?;
-        Ok(Some(Tag {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        }))
+        let (name, value) = (self.0.remove("tag_name"), self.0.remove("tag_value"));
+        let tag = match (text.split_once('='), name, value) {
+            (None, None, None) if text.is_empty() => return Ok(None),
+            (None, Some(name), Some(value)) if text.is_empty() => Tag { name, value },
+            (Some((name, value)), None, None) => Tag {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            },
+            (None, None, None) => {
+                let message = "use name=value, or tag_name and tag_value";
+                return Err(malformed("tag", message));
+            }
+            (None, None, Some(_)) if text.is_empty() => {
+                return Err(malformed("tag_name", "send it with tag_value"));
+            }
+            (None, Some(_), None) if text.is_empty() => {
+                return Err(malformed("tag_value", "send it with tag_name"));
+            }
+            _ => {
+                let message = "send it alone, or tag_name and tag_value without it";
+                return Err(malformed("tag", message));
+            }
+        };
+        Ok(Some(tag))
     }
 
     /// Takes a page's place.
@@ -246,6 +262,42 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Body<MAX> {
                 let detail = "the body did not arrive whole; send it again";
                 Err(Problem::new(Reason::RequestMalformed, detail).into())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn tag(pairs: &[(&str, &str)]) -> Result<Option<(String, String)>, String> {
+        let pairs = pairs.iter();
+        let mut query = Query(pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect());
+        let tag = query
+            .tag()
+            .map_err(|problem| problem.fields[0].field.clone());
+        query.finish().unwrap();
+        tag.map(|tag| tag.map(|tag| (tag.name, tag.value)))
+    }
+
+    #[test]
+    fn a_tag_is_one_parameter_or_two() {
+        let pair = |name: &str, value: &str| Ok(Some((name.to_owned(), value.to_owned())));
+        assert_eq!(tag(&[]), Ok(None));
+        assert_eq!(tag(&[("tag", "a=b=c")]), pair("a", "b=c"));
+        assert_eq!(tag(&[("tag", "a=")]), pair("a", ""));
+        let two = [("tag_name", "a=b"), ("tag_value", "c")];
+        assert_eq!(tag(&two), pair("a=b", "c"));
+        assert_eq!(tag(&[("tag_name", "a"), ("tag_value", "")]), pair("a", ""));
+        for (wrong, field) in [
+            (&[("tag", "a")][..], "tag"),
+            (&[("tag", "a=b"), ("tag_name", "a")], "tag"),
+            (&[("tag", "a"), ("tag_value", "a")], "tag"),
+            (&[("tag_name", "a")], "tag_value"),
+            (&[("tag_value", "a")], "tag_name"),
+        ] {
+            assert_eq!(tag(wrong), Err(field.to_owned()), "{wrong:?}");
         }
     }
 }

@@ -252,6 +252,9 @@ fn lists(world: &World) -> Vec<Case> {
         ("/events?after=yesterday", "after"),
         ("/events?before=1747147674", "before"),
         ("/events?colour=red", "colour"),
+        ("/events?tag=chat", "tag"),
+        ("/events?tag_name=chat", "tag_value"),
+        ("/events?tag=a%3Db&tag_name=a&tag_value=b", "tag"),
     ];
     for (path, field) in parameters {
         let request = world.call(Method::GET, path);
