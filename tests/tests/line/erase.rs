@@ -356,13 +356,25 @@ async fn an_erasure_says_which_field_is_wrong(deployment: Arc<Deployment>) -> Re
         (json!({"tag": {}}), "tag"),
         (json!({"tag": {"a": "1", "b": "2"}}), "tag"),
         (json!({"tag": "a"}), "tag"),
+        (json!({"tag": {"": "1"}}), "tag"),
+        (json!({"tag": {"a": "x".repeat(257)}}), "tag"),
+        (
+            json!({"event_id": "dlv_00000000-0000-4000-8000-000000000000"}),
+            "event_id",
+        ),
+        (
+            json!({"endpoint_id": "ep_00000000-0000-4000-8000-000000000000"}),
+            "endpoint_id",
+        ),
         (json!({"tags": {"a": "1"}}), "tags"),
     ] {
         let refused = api.post(422, path, &body).await?;
         ensure!(refused["errors"][0]["field"] == field, "{body}: {refused}");
     }
-    let missing = format!("{path}/ers_00000000-0000-4000-8000-000000000000");
-    let refused = api.expect(404, Method::GET, &missing, None).await?;
-    ensure!(refused["code"] == "ERASURE_NOT_FOUND", "{refused}");
+    for id in ["ers_00000000-0000-4000-8000-000000000000", "ers_1"] {
+        let missing = format!("{path}/{id}");
+        let refused = api.expect(404, Method::GET, &missing, None).await?;
+        ensure!(refused["code"] == "ERASURE_NOT_FOUND", "{refused}");
+    }
     Ok(())
 }

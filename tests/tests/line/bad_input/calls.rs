@@ -164,6 +164,16 @@ fn ids(world: &World) -> Vec<Case> {
         let what = format!("{what} another account's endpoint");
         cases.push(case(what, request, 404, "ENDPOINT_NOT_FOUND", ""));
     }
+    for (list, id) in [
+        ("attempts", theirs.as_str()),
+        ("attempts", "ep_1"),
+        ("attempts/tail", theirs.as_str()),
+        ("attempts/tail", "ep_1"),
+    ] {
+        let request = world.call(Method::GET, &format!("/{list}?endpoint_id={id}"));
+        let what = format!("{list} of the endpoint {id:.20}");
+        cases.push(case(what, request, 404, "ENDPOINT_NOT_FOUND", ""));
+    }
     let resend = |event: &str, endpoint: &str| {
         world.post(
             &format!("/events/{event}/resend"),
