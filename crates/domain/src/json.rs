@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
+use serde_json::error::Category;
 
 use crate::problem::{Problem, Reason};
 
@@ -46,7 +47,7 @@ impl JsonObject {
         }
         // Skipping a value does not recurse, so no depth can exhaust the stack.
         serde_json::from_str::<IgnoredAny>(text)
-            .map_err(|error| malformed(format!("it is not JSON: {error}; send a JSON object")))?;
+            .map_err(|error| malformed(format!("{}; send a JSON object", mistake(&error))))?;
         if !text.trim_start().starts_with('{') {
             let message = "it is not a JSON object; wrap the value in one: {\"value\": …}";
             return Err(Problem::of_field(Reason::ObjectInvalid, "object", message));
@@ -58,6 +59,19 @@ impl JsonObject {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Why a text is not JSON, in words that do not depend on who has read it.
+#[must_use]
+pub fn mistake(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof => "the JSON ends before it is whole".to_owned(),
+        _ => format!(
+            "it is not JSON from line {}, column {} on",
+            error.line(),
+            error.column()
+        ),
     }
 }
 
@@ -109,6 +123,19 @@ mod tests {
         let text = " {\"b\":12345678901234567890123,\"a\":1.0e400, \"é\":\"\\u00e9\\ud83d\"}\n";
         let object = JsonObject::parse(Bytes::from_static(text.as_bytes())).unwrap();
         assert_eq!(object.as_bytes(), text.as_bytes());
+    }
+
+    #[test]
+    fn a_mistake_is_told_by_its_place() {
+        let detail = |text: &'static str| JsonObject::parse(text.into()).unwrap_err().detail;
+        assert_eq!(
+            detail("{\"a\":"),
+            "object: the JSON ends before it is whole; send a JSON object"
+        );
+        assert_eq!(
+            detail("{\n  'a': 1}"),
+            "object: it is not JSON from line 2, column 3 on; send a JSON object"
+        );
     }
 
     #[test]

@@ -102,15 +102,17 @@ pub fn unread(status: &Status) -> Option<Status> {
     if !status.details().is_empty() {
         return None;
     }
-    let (reason, advice) = match status.code() {
-        Code::OutOfRange => (Reason::RequestTooLarge, "send less at once"),
+    let (reason, detail) = match status.code() {
+        Code::OutOfRange => (
+            Reason::RequestTooLarge,
+            "the message is larger than may be sent at once; send less",
+        ),
         Code::Internal => (
             Reason::RequestMalformed,
-            "send what the .proto file describes",
+            "the message cannot be read; send what the .proto file describes",
         ),
         _ => return None,
     };
-    let detail = format!("the message cannot be read, {advice}: {}", status.message());
     Some(from_problem(&Problem::new(reason, detail)))
 }
 

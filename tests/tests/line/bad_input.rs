@@ -143,7 +143,23 @@ pub(crate) fn is_a_helpful_sentence(text: &str) -> Result<()> {
         !text.chars().any(char::is_control),
         "control characters: {text:?}"
     );
-    for inside in ["sqlx", "serde", "RawValue", "panicked", "tonic", "Err("] {
+    // Words of the libraries that we read with.
+    for inside in [
+        "sqlx",
+        "serde",
+        "RawValue",
+        "panicked",
+        "tonic",
+        "Err(",
+        "invalid type",
+        "expected ",
+        "EOF ",
+        "at line ",
+        "trailing ",
+        "invalid digit",
+        "decod",
+        "wire type",
+    ] {
         ensure!(
             !text.contains(inside),
             "{inside} is ours, not the caller's: {text:?}"

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::json::mistake;
 use domain::{Problem, Reason};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -52,12 +53,16 @@ impl Fields {
             Problem::new(Reason::JsonMalformed, detail)
         })?;
         let Pairs(pairs) = serde_json::from_str(text).map_err(|error| {
-            let detail = format!("{error}; send a JSON object");
-            let reason = match error.classify() {
-                Category::Data => Reason::RequestMalformed,
-                Category::Io | Category::Syntax | Category::Eof => Reason::JsonMalformed,
+            let (reason, wrong) = match error.classify() {
+                Category::Data => {
+                    let wrong = "the body is JSON, but no object".to_owned();
+                    (Reason::RequestMalformed, wrong)
+                }
+                Category::Io | Category::Syntax | Category::Eof => {
+                    (Reason::JsonMalformed, mistake(&error))
+                }
             };
-            Problem::new(reason, detail)
+            Problem::new(reason, format!("{wrong}; send a JSON object"))
         })?;
         let mut fields = BTreeMap::new();
         for (name, value) in pairs {
