@@ -1,6 +1,7 @@
 //! The client commands: a thin layer over the public REST API.
 //!
 //! - [`api`]: one HTTP call and its errors
+//! - [`instant`]: instants on the command line
 //! - [`output`]: tables for people, JSON for programs
 //! - [`policy`]: options that `endpoint create` and `update` share
 //! - [`endpoint`], [`erase`], [`event`], [`history`], [`key`], [`listen`],
@@ -11,6 +12,7 @@ pub(crate) mod endpoint;
 pub(crate) mod erase;
 pub(crate) mod event;
 pub(crate) mod history;
+mod instant;
 pub(crate) mod key;
 pub(crate) mod listen;
 mod output;

@@ -4,8 +4,10 @@ mod show;
 mod tail;
 
 use anyhow::Result;
+use domain::Timestamp;
 use serde_json::Value;
 
+use super::instant::instant;
 use super::output::{self, Column, text};
 use super::{Account, Api, Connection};
 
@@ -52,12 +54,13 @@ pub(crate) struct List {
     event_type: Option<String>,
     #[arg(long, requires = "endpoint")]
     event_id: Option<String>,
-    /// RFC 3339
-    #[arg(long)]
-    after: Option<String>,
-    /// RFC 3339
-    #[arg(long)]
-    before: Option<String>,
+    /// Made at or after this: an instant (2026-05-13T12:00:00Z), a day
+    /// (2026-05-13), or how long ago (1h)
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    after: Option<Timestamp>,
+    /// Made before this, written likewise
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    before: Option<Timestamp>,
     #[arg(long)]
     page_size: Option<u32>,
     #[arg(long)]
@@ -124,8 +127,8 @@ async fn list(list: List) -> Result<()> {
         ("status", list.status),
         ("event_type", list.event_type),
         ("event_id", list.event_id),
-        ("after", list.after),
-        ("before", list.before),
+        ("after", list.after.map(Timestamp::rfc3339)),
+        ("before", list.before.map(Timestamp::rfc3339)),
         ("page_size", list.page_size.map(|size| size.to_string())),
         ("page_token", list.page_token),
     ];

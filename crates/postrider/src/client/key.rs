@@ -4,9 +4,11 @@ mod first;
 mod rotate;
 
 use anyhow::Result;
+use domain::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
+use super::instant::instant_to_come;
 use super::output::{self, Column, text};
 use super::{Api, Connection};
 use crate::cli::Flags;
@@ -36,9 +38,10 @@ pub(crate) struct Create {
     /// The only account it is good for; all accounts without it
     #[arg(long, short)]
     account: Option<String>,
-    /// When it ends, RFC 3339; never without it
-    #[arg(long)]
-    expires_at: Option<String>,
+    /// When it ends: an instant (2027-01-01T00:00:00Z) or a day (2027-01-01); never
+    /// without it
+    #[arg(long, value_name = "INSTANT", value_parser = instant_to_come)]
+    expires_at: Option<Timestamp>,
     /// Write it into POSTRIDER_DATABASE_URL instead of calling the API: the way
     /// to the first key of a deployment
     #[arg(long)]
@@ -113,7 +116,7 @@ async fn make(create: Create) -> Result<()> {
         body["account"] = account.into();
     }
     if let Some(expires_at) = create.expires_at {
-        body["expires_at"] = expires_at.into();
+        body["expires_at"] = expires_at.rfc3339().into();
     }
     let api = Api::open(&create.connection)?;
     let answer = api.send_json(Method::POST, "/v1/keys", &body).await?;

@@ -1,7 +1,7 @@
 //! `postrider replay`
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use domain::Timestamp;
@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::event::{account_path, segment};
+use super::instant::instant;
 use super::output::{self, text};
 use super::{Account, Api, Connection};
 
@@ -24,12 +25,14 @@ pub(crate) struct Replay {
     /// The endpoint to send to
     #[arg(long, short, required_unless_present_any = ["show", "cancel"])]
     endpoint: Option<String>,
-    /// Events accepted at or after this instant (RFC 3339)
-    #[arg(long, required_unless_present_any = ["show", "cancel"])]
-    after: Option<String>,
-    /// Events accepted before this instant (RFC 3339) [default: now]
-    #[arg(long)]
-    before: Option<String>,
+    /// Events accepted at or after this: an instant (2026-05-13T12:00:00Z), a day
+    /// (2026-05-13), or how long ago (1h)
+    #[arg(long, value_name = "INSTANT", value_parser = instant,
+        required_unless_present_any = ["show", "cancel"])]
+    after: Option<Timestamp>,
+    /// Events accepted before this, written likewise
+    #[arg(long, value_name = "INSTANT", value_parser = instant, default_value = "now")]
+    before: Timestamp,
     /// failed: what has not succeeded; all: whatever became of it
     #[arg(long, default_value = "failed")]
     status: String,
@@ -72,12 +75,9 @@ pub(crate) async fn run(replay: Replay) -> Result<()> {
 
 async fn begin(start: Replay) -> Result<()> {
     let api = Api::open(&start.connection)?;
-    let before = start
-        .before
-        .unwrap_or_else(|| Timestamp::from(SystemTime::now()).rfc3339());
     let mut body = Map::from_iter([
-        ("after".to_owned(), json!(start.after)),
-        ("before".to_owned(), json!(before)),
+        ("after".to_owned(), json!(start.after.map(Timestamp::rfc3339))),
+        ("before".to_owned(), json!(start.before.rfc3339())),
         ("status".to_owned(), json!(start.status)),
         ("dry_run".to_owned(), json!(start.dry_run)),
     ]);
