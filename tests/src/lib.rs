@@ -8,6 +8,7 @@
 //! - [`manifest`]: Kubernetes objects, rendered
 //! - [`deployment`]: Postrider itself, as one process or as several
 //! - [`receiver`]: a customer's endpoint
+//! - [`shell`]: client commands
 //! - [`hostile`]: endpoints that do what they can to their sender
 //! - [`api`]: REST and gRPC clients
 //! - [`certificates`]: an authority, and what it signs
@@ -33,6 +34,7 @@ pub mod postgres;
 pub mod process;
 pub mod receiver;
 pub mod secrecy;
+pub mod shell;
 pub mod small_disk;
 pub mod suite;
 pub mod wait;

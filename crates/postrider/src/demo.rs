@@ -89,6 +89,7 @@ async fn perform(addresses: &Addresses, key: &str) -> Result<()> {
         .http
         .as_deref()
         .context("standalone answers HTTP")?;
+    let http = http.parse().context("standalone's address is a URL")?;
     let api = Api::new(http, key.to_owned())?;
     let receiver = Receiver::bind().await?;
     remove_earlier(&api).await?;

@@ -93,5 +93,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(USAGE);
     }
     eprintln!("postrider: {error:#}");
+    if error.is::<client::Misuse>() {
+        return ExitCode::from(USAGE);
+    }
     ExitCode::FAILURE
 }

@@ -23,6 +23,7 @@ mod reflection;
 mod replay;
 mod retention;
 mod retry;
+mod shell;
 mod story;
 mod tail;
 
@@ -68,6 +69,7 @@ fn everything() -> Vec<Scenario<Arc<Deployment>>> {
     scenarios.extend(replay::scenarios());
     scenarios.extend(retention::scenarios());
     scenarios.extend(retry::scenarios());
+    scenarios.extend(shell::scenarios());
     scenarios.extend(story::scenarios());
     scenarios.extend(tail::scenarios());
     scenarios

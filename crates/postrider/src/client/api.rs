@@ -2,17 +2,53 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use reqwest::{Method, StatusCode};
+use anyhow::{Context as _, Result};
+use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
-use super::Connection;
+use super::{Connection, Misuse};
+
+/// For a whole call; a stream has no limit.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A call that came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nothing came back, or not all of it.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The answer was no.
+    #[error("{words}")]
+    Refused { status: StatusCode, words: String },
+}
+
+impl Error {
+    /// The status of a refusal.
+    pub(crate) fn status(error: &anyhow::Error) -> Option<StatusCode> {
+        match error.downcast_ref() {
+            Some(Self::Refused { status, .. }) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed in a moment: the server is being
+    /// restarted, or has too much to do.
+    pub(crate) fn may_pass(error: &anyhow::Error) -> bool {
+        match error.downcast_ref() {
+            Some(Self::NoAnswer(_)) => true,
+            Some(Self::Refused { status, .. }) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            None => false,
+        }
+    }
+}
 
 /// A caller of the REST API with one key.
 #[derive(Clone)]
 pub(crate) struct Api {
     client: reqwest::Client,
-    base: String,
+    base: Url,
     key: String,
 }
 
@@ -20,7 +56,7 @@ pub(crate) struct Api {
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Api")
-            .field("base", &self.base)
+            .field("base", &self.base.as_str())
             .finish_non_exhaustive()
     }
 }
@@ -36,16 +72,16 @@ impl Api {
             Some(key) => key.clone(),
             None => {
                 let path = &connection.key_file;
-                let text = std::fs::read_to_string(path).with_context(|| {
-                    format!(
-                        "no key: set POSTRIDER_KEY, or POSTRIDER_KEY_FILE ({})",
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Misuse::new(format!(
+                        "no key: set POSTRIDER_KEY, or POSTRIDER_KEY_FILE ({}: {error})",
                         path.display()
-                    )
+                    ))
                 })?;
                 text.trim().to_owned()
             }
         };
-        Self::new(&connection.url, key)
+        Self::new(connection.url.clone(), key)
     }
 
     /// A caller of `url` with `key`.
@@ -53,16 +89,16 @@ impl Api {
     /// # Errors
     ///
     /// When the system has no certificates.
-    pub(crate) fn new(url: &str, key: String) -> Result<Self> {
+    pub(crate) fn new(url: Url, key: String) -> Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(60))
+            .timeout(LIMIT)
             .user_agent(concat!("postrider-cli/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("cannot make an HTTP client (are the CA certificates installed?)")?;
         Ok(Self {
             client,
-            base: url.trim_end_matches('/').to_owned(),
+            base: url,
             key,
         })
     }
@@ -73,7 +109,7 @@ impl Api {
     ///
     /// When there is no answer, or it is not a success.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value> {
-        self.send(self.client.get(self.url(path, query)?)).await
+        self.send(self.client.get(self.url(path, query))).await
     }
 
     /// Sends `body` to `path`.
@@ -91,7 +127,7 @@ impl Api {
         // stays as it is.
         let request = self
             .client
-            .request(method, format!("{}{path}", self.base))
+            .request(method, self.url(path, &[]))
             .header("content-type", "application/json")
             .body(serde_json::to_vec(body)?);
         self.send(request).await
@@ -103,7 +139,7 @@ impl Api {
     ///
     /// As [`Api::get`].
     pub(crate) async fn call(&self, method: Method, path: &str) -> Result<Value> {
-        self.send(self.client.request(method, format!("{}{path}", self.base)))
+        self.send(self.client.request(method, self.url(path, &[])))
             .await
     }
 
@@ -118,44 +154,85 @@ impl Api {
         path: &str,
         query: &[(&str, Option<String>)],
     ) -> Result<reqwest::Response> {
-        let request = self.client.get(self.url(path, query)?);
+        let request = self.client.get(self.url(path, query));
         let response = self.answer(request.timeout(Duration::MAX)).await?;
-        let status = response.status();
-        if !status.is_success() {
-            let text = response.text().await.context("the answer broke off")?;
-            bail!("{}", refusal(status, &text));
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
         }
         Ok(response)
     }
 
-    fn url(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<url::Url> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
-            .with_context(|| format!("{} is not a URL", self.base))?;
-        for (name, value) in query {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(name, value);
-            }
-        }
-        Ok(url)
+    fn url(&self, path: &str, query: &[(&str, Option<String>)]) -> Url {
+        beneath(&self.base, path, query)
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
         let sent = request.bearer_auth(&self.key).send().await;
-        sent.with_context(|| format!("no answer from {}", self.base))
+        Ok(sent.map_err(|error| self.no_answer(&error))?)
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
         let response = self.answer(request).await?;
-        let status = response.status();
-        let text = response.text().await.context("the answer broke off")?;
-        if !status.is_success() {
-            bail!("{}", refusal(status, &text));
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
         }
+        let text = response.text().await;
+        let text = text.map_err(|error| self.no_answer(&error))?;
         if text.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_str(&text)
             .with_context(|| format!("{} answered with something else than JSON", self.base))
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> Error {
+        let base = &self.base;
+        Error::NoAnswer(if error.is_connect() {
+            format!(
+                "cannot connect to {base} ({}); --url or POSTRIDER_URL names another place",
+                innermost(error)
+            )
+        } else if error.is_timeout() {
+            format!("no answer from {base} within {} s", LIMIT.as_secs())
+        } else {
+            format!("no answer from {base}: {}", innermost(error))
+        })
+    }
+
+    async fn refused(&self, response: reqwest::Response) -> anyhow::Error {
+        let status = response.status();
+        match response.text().await {
+            Ok(text) => {
+                let words = refusal(status, &text);
+                Error::Refused { status, words }.into()
+            }
+            Err(error) => self.no_answer(&error).into(),
+        }
+    }
+}
+
+/// `path` behind the one of `base`.
+fn beneath(base: &Url, path: &str, query: &[(&str, Option<String>)]) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    for (name, value) in query {
+        if let Some(value) = value {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+    }
+    url
+}
+
+/// What the operating system said, without its number, or the HTTP library.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 
@@ -173,14 +250,34 @@ fn refusal(status: StatusCode, text: &str) -> String {
     for error in problem["errors"].as_array().into_iter().flatten() {
         let field = error["field"].as_str().unwrap_or_default();
         let message = error["message"].as_str().unwrap_or_default();
-        words.push_str(&format!("\n  {field}: {message}"));
+        let words_of_field = format!("{field}: {message}");
+        if words_of_field != detail {
+            words.push_str(&format!("\n  {words_of_field}"));
+        }
     }
     words
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_goes_behind_that_of_the_server() {
+        for (base, expected) in [
+            ("http://a.example", "http://a.example/v1/keys/a%2Fb?x=1"),
+            ("http://a.example/", "http://a.example/v1/keys/a%2Fb?x=1"),
+            (
+                "https://b.example/c/",
+                "https://b.example/c/v1/keys/a%2Fb?x=1",
+            ),
+        ] {
+            let query = [("x", Some("1".to_owned())), ("y", None)];
+            let url = beneath(&base.parse().unwrap(), "/v1/keys/a%2Fb", &query);
+            assert_eq!(url.as_str(), expected);
+        }
+    }
 
     #[test]
     fn a_refusal_names_the_fields() {
@@ -189,6 +286,12 @@ mod tests {
         assert_eq!(
             refusal(StatusCode::UNPROCESSABLE_ENTITY, text),
             "two fields are wrong (422 FIELD_INVALID)\n  url: must be https"
+        );
+        let text = r#"{"detail":"status: use failed or all","code":"FIELD_INVALID",
+            "errors":[{"field":"status","message":"use failed or all"}]}"#;
+        assert_eq!(
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, text),
+            "status: use failed or all (422 FIELD_INVALID)"
         );
         assert_eq!(
             refusal(StatusCode::BAD_GATEWAY, "<html>"),

@@ -1,12 +1,13 @@
 //! `postrider endpoint …`
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use domain::EndpointId;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::output::{self, Column, text};
 use super::policy::Policy;
-use super::{Account, Api, Connection};
+use super::{Account, Api, Connection, Misuse, Page, arguments};
 
 /// The commands of the family.
 #[derive(Debug, clap::Subcommand)]
@@ -17,10 +18,8 @@ pub(crate) enum Command {
     List {
         #[command(flatten)]
         account: Account,
-        #[arg(long)]
-        page_size: Option<u32>,
-        #[arg(long)]
-        page_token: Option<String>,
+        #[command(flatten)]
+        page: Page,
         #[command(flatten)]
         connection: Connection,
     },
@@ -28,7 +27,7 @@ pub(crate) enum Command {
     Get {
         #[command(flatten)]
         account: Account,
-        id: String,
+        id: EndpointId,
         #[command(flatten)]
         connection: Connection,
     },
@@ -38,7 +37,7 @@ pub(crate) enum Command {
     Delete {
         #[command(flatten)]
         account: Account,
-        id: String,
+        id: EndpointId,
         #[command(flatten)]
         connection: Connection,
     },
@@ -46,13 +45,14 @@ pub(crate) enum Command {
     Secret {
         #[command(flatten)]
         account: Account,
-        id: String,
+        id: EndpointId,
         /// Make a new secret; the old one is invalid at once
         #[arg(long)]
         regenerate: bool,
         /// With --regenerate: for this long `webhook-signature` carries the old
         /// secret's signature too; `X-Webhook-Signature` uses the new one at once
-        #[arg(long, requires = "regenerate")]
+        #[arg(long, value_name = "SECONDS", requires = "regenerate",
+            value_parser = arguments::number)]
         grace_period_seconds: Option<u32>,
         #[command(flatten)]
         connection: Connection,
@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Verify {
         #[command(flatten)]
         account: Account,
-        id: String,
+        id: EndpointId,
         #[command(flatten)]
         connection: Connection,
     },
@@ -69,8 +69,8 @@ pub(crate) enum Command {
     Test {
         #[command(flatten)]
         account: Account,
-        id: String,
-        #[arg(long = "event-type", short = 't')]
+        id: EndpointId,
+        #[arg(long = "event-type", short = 't', value_parser = arguments::event_type)]
         event_type: String,
         /// A JSON object instead of the catalogue's example
         #[arg(long)]
@@ -92,10 +92,11 @@ pub(crate) struct Create {
     #[arg(long, short)]
     description: String,
     /// An event type to receive; repeat for several
-    #[arg(long = "event-type", short = 't', required = true)]
+    #[arg(long = "event-type", short = 't', required = true,
+        value_parser = arguments::event_type)]
     event_types: Vec<String>,
     /// Deliveries a second, at most
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER", value_parser = arguments::number)]
     rate_limit: Option<u32>,
     #[command(flatten)]
     policy: Policy,
@@ -108,16 +109,17 @@ pub(crate) struct Create {
 pub(crate) struct Update {
     #[command(flatten)]
     account: Account,
-    id: String,
+    id: EndpointId,
     /// Where events are sent from now on; `--url` is Postrider's own
     #[arg(long)]
     endpoint_url: Option<String>,
     #[arg(long, short)]
     description: Option<String>,
     /// Replaces all event types; repeat for several
-    #[arg(long = "event-type", short = 't')]
+    #[arg(long = "event-type", short = 't', value_parser = arguments::event_type)]
     event_types: Vec<String>,
-    #[arg(long, conflicts_with = "no_rate_limit")]
+    #[arg(long, value_name = "NUMBER", value_parser = arguments::number,
+        conflicts_with = "no_rate_limit")]
     rate_limit: Option<u32>,
     #[arg(long)]
     no_rate_limit: bool,
@@ -150,16 +152,11 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Create(new) => create(*new).await,
         Command::List {
             account,
-            page_size,
-            page_token,
+            page,
             connection,
         } => {
-            let query = [
-                ("page_size", page_size.map(|size| size.to_string())),
-                ("page_token", page_token),
-            ];
             let answer = Api::open(&connection)?
-                .get(&endpoints(&account), &query)
+                .get(&endpoints(&account), &page.query())
                 .await?;
             if connection.json {
                 output::json(&answer)
@@ -172,9 +169,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             id,
             connection,
         } => {
-            let answer = Api::open(&connection)?
-                .get(&one(&account, &id), &[])
-                .await?;
+            let answer = Api::open(&connection)?.get(&one(&account, id), &[]).await?;
             show(&connection, &answer)
         }
         Command::Update(update) => change(*update).await,
@@ -184,7 +179,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             connection,
         } => {
             Api::open(&connection)?
-                .call(Method::DELETE, &one(&account, &id))
+                .call(Method::DELETE, &one(&account, id))
                 .await?;
             if connection.json {
                 Ok(())
@@ -200,7 +195,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             connection,
         } => {
             let api = Api::open(&connection)?;
-            let path = format!("{}/secret", one(&account, &id));
+            let path = format!("{}/secret", one(&account, id));
             let answer = if regenerate {
                 let body = json!({"grace_period_seconds": grace_period_seconds.unwrap_or(0)});
                 api.send_json(Method::POST, &format!("{path}/regenerate"), &body)
@@ -219,7 +214,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             id,
             connection,
         } => {
-            let path = format!("{}/verify", one(&account, &id));
+            let path = format!("{}/verify", one(&account, id));
             let answer = Api::open(&connection)?.call(Method::POST, &path).await?;
             show(&connection, &answer)
         }
@@ -230,11 +225,9 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             object,
             connection,
         } => {
-            let object = object
-                .map(serde_json::value::RawValue::from_string)
-                .transpose()?;
+            let object = object.map(super::event::raw_json).transpose()?;
             let body = Sample { event_type, object };
-            let path = format!("{}/test", one(&account, &id));
+            let path = format!("{}/test", one(&account, id));
             let answer = Api::open(&connection)?
                 .send_json(Method::POST, &path, &body)
                 .await?;
@@ -270,12 +263,12 @@ async fn create(new: Create) -> Result<()> {
 
 async fn change(update: Update) -> Result<()> {
     let api = Api::open(&update.connection)?;
-    let path = one(&update.account, &update.id);
+    let path = one(&update.account, update.id);
     let body = changes(&update);
-    ensure!(
-        !body.is_empty() || update.enable || update.disable,
-        "nothing to change: `postrider endpoint update --help` lists what can be"
-    );
+    if body.is_empty() && !update.enable && !update.disable {
+        let words = "nothing to change: `postrider endpoint update --help` lists what can be";
+        return Err(Misuse::new(words.to_owned()).into());
+    }
     let mut answer = Value::Null;
     if !body.is_empty() {
         answer = api.send_json(Method::PATCH, &path, &body).await?;
@@ -317,10 +310,10 @@ fn show(connection: &Connection, answer: &Value) -> Result<()> {
     }
 }
 
-fn endpoints(account: &Account) -> String {
+pub(super) fn endpoints(account: &Account) -> String {
     format!("{}/endpoints", super::event::account_path(account))
 }
 
-fn one(account: &Account, id: &str) -> String {
-    format!("{}/{}", endpoints(account), super::event::segment(id))
+pub(super) fn one(account: &Account, id: EndpointId) -> String {
+    format!("{}/{id}", endpoints(account))
 }

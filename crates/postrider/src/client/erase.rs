@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use domain::{ErasureId, EventId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::event::{account_path, segment, tag};
-use super::{Account, Api, Connection, output};
+use super::event::account_path;
+use super::{Account, Api, Connection, arguments, output};
 
 const POLL: Duration = Duration::from_millis(500);
 
@@ -19,16 +20,16 @@ pub(crate) struct Erase {
     account: Account,
     /// This event (evt_…)
     #[arg(long, group = "what")]
-    event: Option<String>,
+    event: Option<EventId>,
     /// The events that have this tag now, as name=value
-    #[arg(long, group = "what", value_parser = tag)]
+    #[arg(long, group = "what", value_parser = arguments::tag)]
     tag: Option<(String, String)>,
     /// Everything that was published in the account until now
     #[arg(long, group = "what")]
     all: bool,
     /// Show how far this one (ers_…) is instead
     #[arg(long, group = "what", value_name = "ID")]
-    show: Option<String>,
+    show: Option<ErasureId>,
     /// Do not wait for its end
     #[arg(long)]
     detach: bool,
@@ -44,9 +45,9 @@ pub(crate) struct Erase {
 pub(crate) async fn run(erase: Erase) -> Result<()> {
     let api = Api::open(&erase.connection)?;
     let account = account_path(&erase.account);
-    let of = |id: &str| format!("{account}/erasures/{}", segment(id));
+    let of = |id: &str| format!("{account}/erasures/{id}");
     let mut erasure = match &erase.show {
-        Some(id) => api.get(&of(id), &[]).await?,
+        Some(id) => api.get(&of(&id.to_string()), &[]).await?,
         None => {
             let path = format!("{account}/erasures");
             api.send_json(Method::POST, &path, &what(&erase)).await?
@@ -63,7 +64,7 @@ pub(crate) async fn run(erase: Erase) -> Result<()> {
 
 fn what(erase: &Erase) -> Value {
     match (&erase.event, &erase.tag) {
-        (Some(event), _) => json!({ "event_id": event }),
+        (Some(event), _) => json!({ "event_id": event.to_string() }),
         (None, Some((name, value))) => json!({ "tag": { name: value } }),
         (None, None) => json!({ "all": erase.all }),
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
+use domain::{EndpointId, EventId};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::output::{self, text};
-use super::{Account, Api, Connection};
+use super::{Account, Api, Connection, Misuse, arguments};
 
 /// The commands of the family.
 #[derive(Debug, clap::Subcommand)]
@@ -26,7 +27,7 @@ pub(crate) struct Publish {
     #[command(flatten)]
     account: Account,
     /// A registered event type
-    #[arg(long = "type", short = 't')]
+    #[arg(long = "type", short = 't', value_parser = arguments::event_type)]
     event_type: String,
     /// The JSON object
     #[arg(
@@ -42,7 +43,7 @@ pub(crate) struct Publish {
     #[arg(long)]
     id: Option<String>,
     /// A tag, as name=value; repeat for several
-    #[arg(long = "tag", value_parser = tag)]
+    #[arg(long = "tag", value_parser = arguments::tag)]
     tags: Vec<(String, String)>,
     /// Mark it as a sample (liveMode false)
     #[arg(long)]
@@ -57,10 +58,10 @@ pub(crate) struct Resend {
     #[command(flatten)]
     account: Account,
     /// The event's id
-    event_id: String,
+    event_id: EventId,
     /// The endpoint to send it to
     #[arg(long, short)]
-    endpoint: String,
+    endpoint: EndpointId,
     #[command(flatten)]
     connection: Connection,
 }
@@ -88,7 +89,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     let object = object(publish.object, publish.object_file)?;
     let body = NewEvent {
         event_type: publish.event_type,
-        object: RawValue::from_string(object).context("the object is not valid JSON")?,
+        object: raw_json(object)?,
         id: publish.id,
         tags: publish.tags.into_iter().collect(),
         live_mode: !publish.sample,
@@ -114,9 +115,9 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 ///
 /// When the call fails or is refused.
 pub(crate) async fn resend(resend: Resend) -> Result<()> {
-    let id = segment(&resend.event_id);
-    let path = format!("{}/events/{id}/resend", account_path(&resend.account));
-    let body = json!({"endpoint_id": resend.endpoint});
+    let account = account_path(&resend.account);
+    let path = format!("{account}/events/{}/resend", resend.event_id);
+    let body = json!({"endpoint_id": resend.endpoint.to_string()});
     let answer = Api::open(&resend.connection)?
         .send_json(Method::POST, &path, &body)
         .await?;
@@ -126,26 +127,31 @@ pub(crate) async fn resend(resend: Resend) -> Result<()> {
     output::line(&text(&answer["delivery_id"]))
 }
 
-fn object(given: Option<String>, file: Option<PathBuf>) -> Result<String> {
+fn object(given: Option<String>, file: Option<PathBuf>) -> Result<String, Misuse> {
     let Some(path) = file else {
-        return given.context("--object or --object-file is needed");
+        let missing = || Misuse::new("--object or --object-file is needed".to_owned());
+        return given.ok_or_else(missing);
     };
     if path.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read stdin")?;
+        let read = std::io::stdin().read_to_string(&mut text);
+        read.map_err(|error| Misuse::new(format!("cannot read stdin: {error}")))?;
         return Ok(text);
     }
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    std::fs::read_to_string(&path)
+        .map_err(|error| Misuse::new(format!("cannot read {}: {error}", path.display())))
 }
 
-pub(super) fn tag(text: &str) -> Result<(String, String)> {
-    let (name, value) = text
-        .split_once('=')
-        .context("a tag is written as name=value")?;
-    ensure!(!name.is_empty(), "a tag needs a name");
-    Ok((name.to_owned(), value.to_owned()))
+/// JSON that stays as it is; whether it is an object is the server's to say.
+pub(super) fn raw_json(text: String) -> Result<Box<RawValue>, Misuse> {
+    RawValue::from_string(text).map_err(|error| {
+        Misuse::new(format!(
+            "the object is not valid JSON at line {}, column {}: write one like \
+             {{\"text\": \"Hello\"}}",
+            error.line(),
+            error.column()
+        ))
+    })
 }
 
 /// `/v1/accounts/<account>`
@@ -176,6 +182,13 @@ mod tests {
             live_mode: true,
         };
         assert!(serde_json::to_string(&body).unwrap().contains(object));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_with_its_place() {
+        let error = raw_json("{\"text\":\n Hello}".to_owned()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("at line 2, column 2"), "{text}");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use domain::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
+use super::event::segment;
 use super::instant::instant_to_come;
 use super::output::{self, Column, text};
-use super::{Api, Connection};
+use super::{Api, Connection, Page, arguments};
 use crate::cli::Flags;
 
 /// The commands of the family.
@@ -36,7 +37,7 @@ pub(crate) struct Create {
     #[arg(long, short)]
     description: String,
     /// The only account it is good for; all accounts without it
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = arguments::account)]
     account: Option<String>,
     /// When it ends: an instant (2027-01-01T00:00:00Z) or a day (2027-01-01); never
     /// without it
@@ -53,12 +54,8 @@ pub(crate) struct Create {
 /// What `key list` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// Keys of a page, at most 100
-    #[arg(long, default_value_t = 20)]
-    page_size: u32,
-    /// Another page
-    #[arg(long)]
-    page_token: Option<String>,
+    #[command(flatten)]
+    page: Page,
     #[command(flatten)]
     connection: Connection,
 }
@@ -104,7 +101,7 @@ pub(crate) async fn run(
         Command::RotateMaster(rotate) => rotate::run(rotate).await,
         Command::Revoke(revoke) => {
             let api = Api::open(&revoke.connection)?;
-            let path = format!("/v1/keys/{}", revoke.id);
+            let path = format!("/v1/keys/{}", segment(&revoke.id));
             api.call(Method::DELETE, &path).await.map(drop)
         }
     }
@@ -129,11 +126,7 @@ async fn make(create: Create) -> Result<()> {
 
 async fn show(list: List) -> Result<()> {
     let api = Api::open(&list.connection)?;
-    let query = [
-        ("page_size", Some(list.page_size.to_string())),
-        ("page_token", list.page_token),
-    ];
-    let answer = api.get("/v1/keys", &query).await?;
+    let answer = api.get("/v1/keys", &list.page.query()).await?;
     if list.connection.json {
         output::json(&answer)
     } else {

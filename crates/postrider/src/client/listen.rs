@@ -11,13 +11,14 @@ mod news;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use domain::EndpointId;
 use domain::signature::Secret;
 use reqwest::Url;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::output::{self, text};
-use super::{Account, Api, Connection, event::account_path, event::segment};
+use super::{Account, Api, Connection, arguments, event::account_path};
 use forward::Forward;
 use news::News;
 
@@ -29,13 +30,13 @@ pub(crate) struct Listen {
     #[command(flatten)]
     account: Account,
     /// Where each event is POSTed, signed; without it, events are only printed
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = arguments::url)]
     forward: Option<Url>,
     /// Sign with this endpoint's secret; without it, with one made up for now
     #[arg(long, short, requires = "forward")]
-    endpoint: Option<String>,
+    endpoint: Option<EndpointId>,
     /// Only events of this type; may be repeated
-    #[arg(long = "event-type", short = 't')]
+    #[arg(long = "event-type", short = 't', value_parser = arguments::event_type)]
     event_types: Vec<String>,
     #[command(flatten)]
     connection: Connection,
@@ -52,7 +53,7 @@ pub(crate) async fn run(listen: Listen) -> Result<()> {
     let mut news = News::begin(&api, &account).await?;
     let forward = match &listen.forward {
         Some(url) => {
-            let secret = secret(&api, &account, listen.endpoint.as_deref()).await?;
+            let secret = secret(&api, &account, listen.endpoint).await?;
             output::line(&format!("signing secret: {}", secret.expose()))?;
             Some(Forward::new(url.clone(), secret)?)
         }
@@ -90,13 +91,13 @@ async fn show(event: &Value, forward: Option<&Forward>, json: bool) -> Result<()
     output::line(format!("{}  {answer}", cells.join("  ")).trim_end())
 }
 
-async fn secret(api: &Api, account: &str, endpoint: Option<&str>) -> Result<Secret> {
+async fn secret(api: &Api, account: &str, endpoint: Option<EndpointId>) -> Result<Secret> {
     let Some(endpoint) = endpoint else {
         let mut random = [0; 32];
         getrandom::fill(&mut random).context("the system has no random bytes")?;
         return Ok(Secret::from_random(random));
     };
-    let path = format!("{account}/endpoints/{}/secret", segment(endpoint));
+    let path = format!("{account}/endpoints/{endpoint}/secret");
     let answer = api.get(&path, &[]).await?;
     let secret = answer["secret"].as_str().context("there is no secret")?;
     Ok(Secret::parse(secret)?)

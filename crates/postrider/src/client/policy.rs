@@ -82,13 +82,13 @@ fn number(text: &str) -> Result<Value, String> {
     }
     text.parse::<u32>()
         .map(Value::from)
-        .map_err(|_| format!("write a whole number or {DEFAULT}"))
+        .map_err(|_| format!("write a whole number, e.g. 10, or {DEFAULT}"))
 }
 
 fn header(text: &str) -> Result<(String, HeaderValue), String> {
     text.split_once('=')
         .map(|(name, value)| (name.to_owned(), HeaderValue(value.to_owned())))
-        .ok_or_else(|| "write name=value".to_owned())
+        .ok_or_else(|| "write name=value, e.g. x-api-key=secret".to_owned())
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use domain::Timestamp;
+use domain::{EndpointId, ReplayId, Timestamp};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::event::{account_path, segment};
+use super::event::account_path;
 use super::instant::instant;
 use super::output::{self, text};
-use super::{Account, Api, Connection};
+use super::{Account, Api, Connection, arguments};
 
 const POLL: Duration = Duration::from_millis(500);
 /// Characters of the progress bar.
@@ -24,7 +24,7 @@ pub(crate) struct Replay {
     account: Account,
     /// The endpoint to send to
     #[arg(long, short, required_unless_present_any = ["show", "cancel"])]
-    endpoint: Option<String>,
+    endpoint: Option<EndpointId>,
     /// Events accepted at or after this: an instant (2026-05-13T12:00:00Z), a day
     /// (2026-05-13), or how long ago (1h)
     #[arg(long, value_name = "INSTANT", value_parser = instant,
@@ -34,10 +34,10 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "INSTANT", value_parser = instant, default_value = "now")]
     before: Timestamp,
     /// failed: what has not succeeded; all: whatever became of it
-    #[arg(long, default_value = "failed")]
+    #[arg(long, default_value = "failed", value_parser = ["failed", "all"])]
     status: String,
     /// Only this event type; repeat for several
-    #[arg(long = "event-type", short = 't')]
+    #[arg(long = "event-type", short = 't', value_parser = arguments::event_type)]
     event_types: Vec<String>,
     /// Count and send nothing
     #[arg(long)]
@@ -47,10 +47,10 @@ pub(crate) struct Replay {
     detach: bool,
     /// Show how far this one (rpl_…) is instead
     #[arg(long, value_name = "ID", conflicts_with_all = ["endpoint", "after", "cancel"])]
-    show: Option<String>,
+    show: Option<ReplayId>,
     /// Let this one (rpl_…) send nothing more; what is under way goes on
     #[arg(long, value_name = "ID", conflicts_with_all = ["endpoint", "after"])]
-    cancel: Option<String>,
+    cancel: Option<ReplayId>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -62,11 +62,11 @@ pub(crate) struct Replay {
 /// When a call fails or is refused.
 pub(crate) async fn run(replay: Replay) -> Result<()> {
     let (method, path) = match (&replay.show, &replay.cancel) {
-        (Some(id), _) => (Method::GET, path(&replay.account, id)),
-        (None, Some(id)) => (
-            Method::POST,
-            format!("{}/cancel", path(&replay.account, id)),
-        ),
+        (Some(id), _) => (Method::GET, path(&replay.account, &id.to_string())),
+        (None, Some(id)) => {
+            let path = path(&replay.account, &id.to_string());
+            (Method::POST, format!("{path}/cancel"))
+        }
         (None, None) => return begin(replay).await,
     };
     let answer = Api::open(&replay.connection)?.call(method, &path).await?;
@@ -84,12 +84,10 @@ async fn begin(start: Replay) -> Result<()> {
     if !start.event_types.is_empty() {
         body.insert("event_types".to_owned(), json!(start.event_types));
     }
-    let endpoint = format!(
-        "{}/endpoints/{}/replay",
-        account_path(&start.account),
-        segment(start.endpoint.as_deref().unwrap_or_default())
-    );
-    let mut replay = api.send_json(Method::POST, &endpoint, &body).await?;
+    let endpoint = start.endpoint.context("an endpoint is needed")?;
+    let account = account_path(&start.account);
+    let replays = format!("{account}/endpoints/{endpoint}/replay");
+    let mut replay = api.send_json(Method::POST, &replays, &body).await?;
     if !start.dry_run && !start.detach {
         let id = replay["id"].as_str().context("the answer has no id")?;
         let path = path(&start.account, id);
@@ -147,7 +145,7 @@ fn print(replay: &Value, json: bool) -> Result<()> {
 }
 
 fn path(account: &Account, id: &str) -> String {
-    format!("{}/replays/{}", account_path(account), segment(id))
+    format!("{}/replays/{id}", account_path(account))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use domain::audit::{Action, Entry, Origin, Via};
 use domain::key::{self, ApiKey, KeyRecord, Scope};
 use domain::{AccountId, Timestamp};
@@ -12,7 +12,7 @@ use store::{KeyRow, Registry};
 use uuid::Uuid;
 
 use super::Create;
-use crate::client::output;
+use crate::client::{Misuse, output};
 use crate::config::{Config, Error, Setting};
 use crate::database;
 
@@ -51,7 +51,7 @@ fn row(create: &Create) -> Result<(String, KeyRow)> {
     let now = Timestamp::from(SystemTime::now());
     let scope: Scope = create.scope.parse()?;
     if let Err(violation) = domain::endpoint::check_description(&create.description) {
-        bail!("--description: {}", violation.message);
+        return Err(Misuse::new(format!("--description: {}", violation.message)).into());
     }
     let account = create
         .account
