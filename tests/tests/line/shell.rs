@@ -1,17 +1,249 @@
 //! The command line as people and scripts use it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use harness::api::Api;
 use harness::deployment::Deployment;
+use harness::receiver::{Answer, Receiver};
 use harness::shell;
 use harness::suite::Scenario;
+use harness::wait::eventually;
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
+        a_list_finds_what_the_api_finds,
+        a_list_is_paged_both_ways,
+        stats_of_an_account_add_up,
         wrong_arguments_exit_with_64_and_say_what_is_right,
         a_refusal_exits_with_1,
     ]
+}
+
+/// Two endpoints, of which the second fails at once and for good, and two events.
+struct World {
+    account: &'static str,
+    good: String,
+    bad: String,
+    /// Went to both, and has the tag person=4711.
+    tagged: String,
+}
+
+impl World {
+    async fn make(api: &Api, receiver: &Receiver, account: &'static str) -> Result<Self> {
+        receiver.script("bad", [Answer::status(500)]);
+        let good = api
+            .endpoint(
+                account,
+                &receiver.url("good"),
+                &["message.report", "form.submitted"],
+            )
+            .await?;
+        let path = format!("/v1/accounts/{account}");
+        let body = json!({"url": receiver.url("bad"), "description": "a test",
+            "retry_schedule": [], "event_types": ["message.report"]});
+        let bad = api.post(201, &format!("{path}/endpoints"), &body).await?;
+        let body = json!({"type": "message.report", "object": {}, "tags": {"person": "4711"}});
+        let tagged = api.post(202, &format!("{path}/events"), &body).await?;
+        api.publish(account, "form.submitted", &json!({})).await?;
+        eventually("three attempts are recorded", LIMIT, || async {
+            let listed = api.get(&format!("{path}/attempts")).await?;
+            let count = listed["attempts"].as_array().map(Vec::len);
+            ensure!(count == Some(3), "{listed}");
+            Ok(())
+        })
+        .await?;
+        Ok(Self {
+            account,
+            good,
+            bad: text(&bad["id"])?,
+            tagged: text(&tagged["id"])?,
+        })
+    }
+
+    async fn list(&self, deployment: &Deployment, filters: &[&str]) -> Result<Value> {
+        let list = ["history", "list", "--account", self.account];
+        shell::json(deployment, &[&list, filters].concat()).await
+    }
+}
+
+fn text(value: &Value) -> Result<String> {
+    Ok(value.as_str().context("a text")?.to_owned())
+}
+
+async fn a_list_finds_what_the_api_finds(deployment: Arc<Deployment>) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let world = World::make(&api, &receiver, "shell-list").await?;
+    let World {
+        good, bad, tagged, ..
+    } = &world;
+    let base = format!("/v1/accounts/{}", world.account);
+    let event = api.get(&format!("{base}/events/{tagged}")).await?;
+    let trace = text(&event["trace_id"])?;
+    let delivery = text(&event["deliveries"][0]["id"])?;
+    let cases: [(&[&str], String, &str, usize); 13] = [
+        (&[], "events?".to_owned(), "events", 2),
+        (
+            &["--tag", "person=4711"],
+            "events?tag=person%3D4711".to_owned(),
+            "events",
+            1,
+        ),
+        (
+            &["--trace-id", &trace],
+            format!("events?trace_id={trace}"),
+            "events",
+            1,
+        ),
+        (
+            &["-t", "form.submitted"],
+            "events?event_type=form.submitted".to_owned(),
+            "events",
+            1,
+        ),
+        (
+            &["--before", "2020-01-01"],
+            "events?before=2020-01-01T00:00:00Z".to_owned(),
+            "events",
+            0,
+        ),
+        (&["--attempts"], "attempts?".to_owned(), "attempts", 3),
+        (
+            &["--status", "failed"],
+            "attempts?status=failed".to_owned(),
+            "attempts",
+            1,
+        ),
+        (
+            &["--event-id", tagged],
+            format!("attempts?event_id={tagged}"),
+            "attempts",
+            2,
+        ),
+        (
+            &["--delivery-id", &delivery],
+            format!("attempts?delivery_id={delivery}"),
+            "attempts",
+            1,
+        ),
+        (
+            &["--response-status", "500"],
+            "attempts?response_status=500".to_owned(),
+            "attempts",
+            1,
+        ),
+        (
+            &["--failure-class", "http_status"],
+            "attempts?failure_class=http_status".to_owned(),
+            "attempts",
+            1,
+        ),
+        (
+            &["--endpoint", good],
+            format!("endpoints/{good}/attempts?"),
+            "attempts",
+            2,
+        ),
+        (
+            &[
+                "--endpoint",
+                bad,
+                "--response-status",
+                "500",
+                "--after",
+                "1d",
+            ],
+            format!("endpoints/{bad}/attempts?response_status=500"),
+            "attempts",
+            1,
+        ),
+    ];
+    for (filters, path, items, count) in cases {
+        let told = world.list(&deployment, filters).await?;
+        let expected = api.get(&format!("{base}/{path}")).await?;
+        ensure!(
+            told[items] == expected[items],
+            "{filters:?}: {told}, not {expected}"
+        );
+        let found = told[items].as_array().map(Vec::len);
+        ensure!(found == Some(count), "{filters:?}: {told}");
+    }
+    let list = ["history", "list", "--account", world.account];
+    let told = shell::succeed(&deployment, &[&list[..], &["--attempts"]].concat()).await?;
+    for part in ["ENDPOINT", good, bad] {
+        ensure!(told.contains(part), "{part} is not in\n{told}");
+    }
+    let both = [&list[..], &["--tag", "person=4711", "--status", "failed"]].concat();
+    let told = shell::run(&deployment, &both).await?;
+    ensure!(
+        told.code == Some(64) && told.stderr.contains("--status"),
+        "{told:?}"
+    );
+    Ok(())
+}
+
+async fn a_list_is_paged_both_ways(deployment: Arc<Deployment>) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let world = World::make(&deployment.api(), &receiver, "shell-pages").await?;
+    let list = ["history", "list", "-a", world.account, "--page-size", "1"];
+    let beside = |told: &str, which: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix(which));
+        let token = line.map(|line| line.trim_start_matches(": --page-token ").to_owned());
+        token.with_context(|| format!("{which} is not in\n{told}"))
+    };
+    let first = shell::succeed(&deployment, &list).await?;
+    ensure!(beside(&first, "newer").is_err(), "{first}");
+    let older = beside(&first, "older")?;
+    let page = [&list[..], &["--page-token", &older]].concat();
+    let second = shell::succeed(&deployment, &page).await?;
+    ensure!(second.contains(&world.tagged), "{second}");
+    ensure!(beside(&second, "older").is_err(), "{second}");
+    let newer = beside(&second, "newer")?;
+    let page = [&list[..], &["--page-token", &newer]].concat();
+    let again = shell::succeed(&deployment, &page).await?;
+    ensure!(
+        again.lines().take(2).eq(first.lines().take(2)),
+        "{again}\nis not\n{first}"
+    );
+    Ok(())
+}
+
+async fn stats_of_an_account_add_up(deployment: Arc<Deployment>) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let world = World::make(&deployment.api(), &receiver, "shell-stats").await?;
+    let stats = ["history", "stats", "--account", world.account];
+    let told = eventually("all have ended", LIMIT, || async {
+        let told = shell::json(&deployment, &stats).await?;
+        ensure!(told["total"]["pending"] == 0, "{told}");
+        Ok(told)
+    })
+    .await?;
+    let counts =
+        ["total_messages", "successful", "failed"].map(|name| told["total"][name].as_u64());
+    ensure!(counts == [Some(3), Some(2), Some(1)], "{told}");
+    ensure!(
+        told["endpoints"].as_array().map(Vec::len) == Some(2),
+        "{told}"
+    );
+    let one = [&stats[..], &["--endpoint", &world.good, "--after", "1h"]].concat();
+    let told = shell::json(&deployment, &one).await?;
+    ensure!(
+        told["successful"] == 2 && told["success_rate"] == 1.0,
+        "{told}"
+    );
+    let long_ago = [&stats[..], &["--before", "2020-01-01"]].concat();
+    let told = shell::json(&deployment, &long_ago).await?;
+    ensure!(told["total"]["total_messages"] == 0, "{told}");
+    let told = shell::succeed(&deployment, &stats).await?;
+    for part in [&world.good, &world.bad, "all", "66.67 %"] {
+        ensure!(told.contains(part), "{part} is not in\n{told}");
+    }
+    Ok(())
 }
 
 async fn wrong_arguments_exit_with_64_and_say_what_is_right(
@@ -19,6 +251,42 @@ async fn wrong_arguments_exit_with_64_and_say_what_is_right(
 ) -> Result<()> {
     let id = "ep_00000000-0000-4000-8000-000000000000";
     let cases: &[(&[&str], &str)] = &[
+        (
+            &["history", "list", "-a", "no spaces"],
+            "A-Z, a-z, 0-9, _ and -",
+        ),
+        (
+            &["history", "list", "-a", "acme", "-e", "evt_1"],
+            "looks like ep_",
+        ),
+        (
+            &["history", "list", "-a", "acme", "--after", "yesterday"],
+            "how long ago",
+        ),
+        (
+            &["history", "list", "-a", "acme", "--page-size", "101"],
+            "from 1 to 100",
+        ),
+        (
+            &["history", "list", "-a", "acme", "--failure-class", "x"],
+            "egress_denied",
+        ),
+        (
+            &["history", "list", "-a", "acme", "--tag", "person"],
+            "person=4711",
+        ),
+        (
+            &["history", "list", "-a", "acme", "--url", "localhost"],
+            "http://127.0.0.1:8080",
+        ),
+        (
+            &["history", "show", "-a", "acme", "ep_1"],
+            "an event (evt_…)",
+        ),
+        (
+            &["history", "stats", "-a", "acme", "-e", "ep_1"],
+            "looks like ep_",
+        ),
         (
             &["replay", "-a", "acme", "-e", id, "--after", "1h30"],
             "2026-05-13T12:00:00Z",

@@ -15,6 +15,16 @@ pub(super) fn line(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Tells whoever waits for the result, on stderr.
+///
+/// # Errors
+///
+/// When stderr is closed.
+pub(super) fn note(text: &str) -> Result<()> {
+    writeln!(std::io::stderr().lock(), "postrider: {text}")?;
+    Ok(())
+}
+
 /// Prints a JSON value, indented.
 ///
 /// # Errors
@@ -58,7 +68,7 @@ pub(super) fn fields(value: &Value) -> Result<()> {
     line(aligned(&lines).trim_end())
 }
 
-/// Prints a page, and how to get the next one.
+/// Prints a page, and how to get those beside it.
 ///
 /// # Errors
 ///
@@ -66,10 +76,28 @@ pub(super) fn fields(value: &Value) -> Result<()> {
 pub(super) fn page(answer: &Value, items: &str, columns: &[Column]) -> Result<()> {
     let rows = answer[items].as_array().cloned().unwrap_or_default();
     table(columns, &rows)?;
-    match answer["next_page_token"].as_str() {
-        Some(token) if !token.is_empty() => line(&format!("\nmore: --page-token {token}")),
-        _ => Ok(()),
+    for hint in hints(answer, rows.is_empty()) {
+        line(&hint)?;
     }
+    Ok(())
+}
+
+/// Where a list goes on.
+fn hints(answer: &Value, is_empty: bool) -> Vec<String> {
+    let beside = |name: &str| answer[name].as_str().filter(|token| !token.is_empty());
+    let (older, newer) = (beside("next_page_token"), beside("prev_page_token"));
+    let mut hints = Vec::new();
+    match (is_empty, older) {
+        (false, _) => {}
+        (true, None) => hints.push("nothing".to_owned()),
+        (true, Some(_)) => hints.push("nothing so far: there is more to look at".to_owned()),
+    }
+    if older.is_some() || newer.is_some() {
+        hints.push(String::new());
+    }
+    hints.extend(newer.map(|token| format!("newer: --page-token {token}")));
+    hints.extend(older.map(|token| format!("older: --page-token {token}")));
+    hints
 }
 
 /// A JSON value as people write it.
@@ -132,6 +160,23 @@ mod tests {
             vec!["ep_1".to_owned(), "x\u{1b}".to_owned()],
         ];
         assert_eq!(aligned(&lines), "ID    URL\nep_1  x\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_page_names_those_beside_it() {
+        let ends = json!({"next_page_token": "", "prev_page_token": ""});
+        assert_eq!(hints(&ends, false), [""; 0]);
+        assert_eq!(hints(&ends, true), ["nothing"]);
+        let middle = json!({"next_page_token": "a", "prev_page_token": "b"});
+        assert_eq!(
+            hints(&middle, false),
+            ["", "newer: --page-token b", "older: --page-token a"]
+        );
+        let looking = json!({"next_page_token": "a", "prev_page_token": ""});
+        assert_eq!(
+            hints(&looking, true)[0],
+            "nothing so far: there is more to look at"
+        );
     }
 
     #[test]

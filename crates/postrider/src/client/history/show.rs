@@ -1,14 +1,60 @@
 //! All there is to one event, by any id that leads to it.
 
-use anyhow::{Context as _, Result, bail};
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result};
+use domain::{AttemptId, DeliveryId, EventId};
 use serde_json::{Value, json};
 
-use super::{answer, attempts_path};
-use crate::client::event::{account_path, segment};
+use super::answer;
+use crate::client::event::account_path;
 use crate::client::output::{self, Column, text};
-use crate::client::{Account, Api};
+use crate::client::{Account, Api, Connection, arguments};
 
-/// Pages of an endpoint's attempts that are read: 1,000 attempts.
+/// What `history show` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    account: Account,
+    /// Of the event (evt_…), a delivery (dlv_…), an attempt (att_…), or its trace
+    /// (32 hex digits)
+    id: Lead,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What leads to an event.
+#[derive(Debug, Clone, PartialEq)]
+enum Lead {
+    Event(EventId),
+    Delivery(DeliveryId),
+    Attempt(AttemptId),
+    /// In lower case.
+    Trace(String),
+}
+
+impl FromStr for Lead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('_').map(|(kind, _)| kind) {
+            Some("evt") => id(text).map(Self::Event),
+            Some("dlv") => id(text).map(Self::Delivery),
+            Some("att") => id(text).map(Self::Attempt),
+            _ => arguments::trace_id(text).map(Self::Trace).map_err(|_| {
+                "write the id of an event (evt_…), a delivery (dlv_…), an attempt (att_…) or a \
+                 trace (32 hex digits)"
+                    .to_owned()
+            }),
+        }
+    }
+}
+
+fn id<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// Pages of attempts that are read: 1,000 attempts.
 const MAX_PAGES: usize = 10;
 const PAGE: &str = "100";
 
@@ -27,9 +73,14 @@ const NOT_SENT: &[Column] = &[
 ];
 
 /// Shows what the id leads to.
-pub(super) async fn run(api: &Api, account: &Account, id: &str, json: bool) -> Result<()> {
-    let story = Story::read(api, account, id).await?;
-    if json {
+///
+/// # Errors
+///
+/// When a call fails or is refused.
+pub(super) async fn run(show: Show) -> Result<()> {
+    let api = Api::open(&show.connection)?;
+    let story = Story::read(&api, &show.account, &show.id).await?;
+    if show.connection.json {
         return output::json(&json!({
             "event": story.event, "attempts": story.attempts, "attempt": story.attempt,
         }));
@@ -47,28 +98,22 @@ struct Story {
 }
 
 impl Story {
-    async fn read(api: &Api, account: &Account, id: &str) -> Result<Self> {
+    async fn read(api: &Api, account: &Account, lead: &Lead) -> Result<Self> {
         let base = account_path(account);
         let mut attempt = None;
-        let event = match id.split_once('_').map(|(kind, _)| kind) {
-            Some("evt") => id.to_owned(),
-            Some("att") => {
-                let path = format!("{base}/attempts/{}", segment(id));
+        let event = match lead {
+            Lead::Event(id) => id.to_string(),
+            Lead::Attempt(id) => {
+                let path = format!("{base}/attempts/{id}");
                 text(&attempt.insert(api.get(&path, &[]).await?)["event_id"])
             }
-            Some("dlv") => {
-                let path = format!("{base}/deliveries/{}", segment(id));
+            Lead::Delivery(id) => {
+                let path = format!("{base}/deliveries/{id}");
                 text(&api.get(&path, &[]).await?["event_id"])
             }
-            None if id.len() == 32 => by_trace(api, &base, id).await?,
-            _ => bail!(
-                "{id} is no id of an event (evt_…), a delivery (dlv_…), an attempt (att_…) or a \
-                 trace (32 hex digits)"
-            ),
+            Lead::Trace(id) => by_trace(api, &base, id).await?,
         };
-        let event = api
-            .get(&format!("{base}/events/{}", segment(&event)), &[])
-            .await?;
+        let event = api.get(&format!("{base}/events/{event}"), &[]).await?;
         let attempts = attempts(api, account, &event).await?;
         Ok(Self {
             event,
@@ -136,7 +181,13 @@ fn standing(delivery: &Value) -> String {
 async fn by_trace(api: &Api, base: &str, trace: &str) -> Result<String> {
     let query = [("trace_id", Some(trace.to_owned()))];
     let events = api.get(&format!("{base}/events"), &query).await?;
-    if let Some(event) = list(&events["events"]).first() {
+    let events = list(&events["events"]);
+    if events.len() > 1 {
+        output::note(&format!(
+            "this is one of several events of the trace: history list --trace-id {trace}"
+        ))?;
+    }
+    if let Some(event) = events.first() {
         return Ok(text(&event["id"]));
     }
     let attempts = api.get(&format!("{base}/attempts"), &query).await?;
@@ -146,31 +197,23 @@ async fn by_trace(api: &Api, base: &str, trace: &str) -> Result<String> {
 }
 
 async fn attempts(api: &Api, account: &Account, event: &Value) -> Result<Vec<Value>> {
-    let mut endpoints: Vec<&str> = list(&event["deliveries"])
-        .iter()
-        .filter_map(|delivery| delivery["endpoint_id"].as_str())
-        .collect();
-    endpoints.sort_unstable();
-    endpoints.dedup();
+    let path = format!("{}/attempts", account_path(account));
     let mut found = Vec::new();
-    for endpoint in endpoints {
-        let path = attempts_path(account, endpoint);
-        let mut token = String::new();
-        for _ in 0..MAX_PAGES {
-            let query = [
-                ("event_id", event["id"].as_str().map(str::to_owned)),
-                ("page_size", Some(PAGE.to_owned())),
-                ("page_token", Some(token)),
-            ];
-            let page = api.get(&path, &query).await?;
-            found.extend_from_slice(list(&page["attempts"]));
-            token = page["next_page_token"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
-            if token.is_empty() {
-                break;
-            }
+    let mut token = String::new();
+    for _ in 0..MAX_PAGES {
+        let query = [
+            ("event_id", event["id"].as_str().map(str::to_owned)),
+            ("page_size", Some(PAGE.to_owned())),
+            ("page_token", Some(token)),
+        ];
+        let page = api.get(&path, &query).await?;
+        found.extend_from_slice(list(&page["attempts"]));
+        token = page["next_page_token"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if token.is_empty() {
+            break;
         }
     }
     found.sort_by(|a, b| a["started_at"].as_str().cmp(&b["started_at"].as_str()));
