@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::deployment::{Deployment, binary};
+use harness::deployment::Deployment;
 use harness::receiver::{Answer, Receiver};
+use harness::shell;
 use harness::suite::Scenario;
 use harness::wait::eventually;
 use serde_json::{Value, json};
-use tokio::process::Command;
-use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -20,20 +19,6 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_replay_is_watched_from_the_shell,
         an_event_is_erased_from_the_shell,
     ]
-}
-
-async fn postrider(deployment: &Deployment, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(binary()?);
-    command
-        .args(arguments)
-        .env("POSTRIDER_URL", deployment.http())
-        .env("POSTRIDER_KEY", deployment.api().key())
-        .kill_on_drop(true);
-    let output = timeout(LIMIT, command.output()).await;
-    let output = output.context("it does not end")??;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{arguments:?}: {error}");
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 async fn any_id_leads_to_the_whole_story(deployment: Arc<Deployment>) -> Result<()> {
@@ -69,7 +54,8 @@ async fn any_id_leads_to_the_whole_story(deployment: Arc<Deployment>) -> Result<
     let [trace, of_attempt] = traces.map(|trace| trace.context("a trace id"));
     let (trace, of_attempt) = (trace?, of_attempt?);
     for id in [event.as_str(), delivery, attempt, trace, of_attempt] {
-        let told = postrider(&deployment, &["history", "show", "--account", account, id]).await?;
+        let told =
+            shell::succeed(&deployment, &["history", "show", "--account", account, id]).await?;
         for part in [
             &event,
             delivery,
@@ -83,9 +69,8 @@ async fn any_id_leads_to_the_whole_story(deployment: Arc<Deployment>) -> Result<
         ] {
             ensure!(told.contains(part), "{id}: {part} is not in\n{told}");
         }
-        let json = ["history", "show", "--json", "--account", account, id];
-        let told: Value = serde_json::from_str(&postrider(&deployment, &json).await?)?;
-        ensure!(told["event"] == shown, "{told}");
+        let told = shell::json(&deployment, &["history", "show", "-a", account, id]).await?;
+        ensure!(told["event"] == shown && told["erased"] == false, "{told}");
         ensure!(
             told["attempts"].as_array().map(Vec::len) == Some(2),
             "{told}"
@@ -117,7 +102,6 @@ async fn a_replay_is_watched_from_the_shell(deployment: Arc<Deployment>) -> Resu
     .await?;
     let arguments = [
         "replay",
-        "--json",
         "-a",
         account,
         "-e",
@@ -125,31 +109,61 @@ async fn a_replay_is_watched_from_the_shell(deployment: Arc<Deployment>) -> Resu
         "--status",
         "all",
         "--after",
-        "2020-01-01T00:00:00Z",
+        "2020-01-01",
+        "--before",
+        "now",
     ];
-    let told: Value = serde_json::from_str(&postrider(&deployment, &arguments).await?)?;
+    let told = shell::json(&deployment, &arguments).await?;
     ensure!(told["state"] == "done" && told["succeeded"] == 3, "{told}");
     let id = told["id"].as_str().context("an id")?;
-    let shown = postrider(&deployment, &["replay", "-a", account, "--show", id]).await?;
+    let shown = shell::succeed(&deployment, &["replay", "-a", account, "--show", id]).await?;
     ensure!(shown.contains("done") && shown.contains(id), "{shown}");
     Ok(())
 }
 
 async fn an_event_is_erased_from_the_shell(deployment: Arc<Deployment>) -> Result<()> {
+    let receiver = Receiver::start().await?;
     let api = deployment.api();
     let account = "erase-shell";
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
     let event = api
         .publish(account, "message.report", &json!({"says": "private"}))
         .await?;
     let path = format!("/v1/accounts/{account}/events/{event}");
-    eventually("it is recorded", LIMIT, || api.get(&path)).await?;
-    let arguments = ["erase", "-a", account, "--event", &event, "--json"];
-    let told: Value = serde_json::from_str(&postrider(&deployment, &arguments).await?)?;
+    eventually("it is delivered", LIMIT, || async {
+        let shown = api.get(&path).await?;
+        ensure!(shown["deliveries"][0]["state"] == "succeeded", "{shown}");
+        Ok(())
+    })
+    .await?;
+    let attempt = text(&api.attempts(account, &endpoint).await?[0]["id"])?;
+    let told = shell::json(&deployment, &["erase", "-a", account, "--event", &event]).await?;
     ensure!(told["state"] == "done", "{told}");
     ensure!(told["counts"]["events"] == 1, "{told}");
     ensure!(api.get(&path).await?["body"] == "", "it is still there");
-    let id = told["id"].as_str().context("an id")?;
-    let shown = postrider(&deployment, &["erase", "-a", account, "--show", id]).await?;
-    ensure!(shown.contains("done") && shown.contains(id), "{shown}");
+    let id = text(&told["id"])?;
+    let shown = shell::succeed(&deployment, &["erase", "-a", account, "--show", &id]).await?;
+    ensure!(shown.contains("done") && shown.contains(&id), "{shown}");
+
+    let show = ["history", "show", "-a", account, &event];
+    let told = shell::succeed(&deployment, &show).await?;
+    for part in ["erased", "succeeded", "1 attempt, erased with the event"] {
+        ensure!(told.contains(part), "{part} is not in\n{told}");
+    }
+    ensure!(!told.contains("no attempt yet"), "{told}");
+    ensure!(shell::json(&deployment, &show).await?["erased"] == true);
+    let listed = shell::succeed(&deployment, &["history", "list", "-a", account]).await?;
+    ensure!(listed.contains("succeeded (erased)"), "{listed}");
+    let gone = shell::run(&deployment, &["history", "show", "-a", account, &attempt]).await?;
+    ensure!(
+        gone.code == Some(1) && gone.stderr.contains("goes when its event is erased"),
+        "{gone:?}"
+    );
     Ok(())
+}
+
+fn text(value: &Value) -> Result<String> {
+    Ok(value.as_str().context("a text")?.to_owned())
 }

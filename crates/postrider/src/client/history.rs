@@ -1,5 +1,6 @@
 //! `postrider history list|show|stats|tail`
 
+mod lead;
 mod list;
 mod show;
 mod stats;

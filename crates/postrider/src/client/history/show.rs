@@ -1,15 +1,14 @@
 //! All there is to one event, by any id that leads to it.
 
-use std::str::FromStr;
-
-use anyhow::{Context as _, Result};
-use domain::{AttemptId, DeliveryId, EventId};
+use anyhow::{Context as _, Result, anyhow};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer;
+use super::lead::Lead;
 use crate::client::event::account_path;
 use crate::client::output::{self, Column, text};
-use crate::client::{Account, Api, Connection, arguments};
+use crate::client::{Account, Api, CallError, Connection};
 
 /// What `history show` takes.
 #[derive(Debug, clap::Args)]
@@ -23,40 +22,13 @@ pub(crate) struct Show {
     connection: Connection,
 }
 
-/// What leads to an event.
-#[derive(Debug, Clone, PartialEq)]
-enum Lead {
-    Event(EventId),
-    Delivery(DeliveryId),
-    Attempt(AttemptId),
-    /// In lower case.
-    Trace(String),
-}
-
-impl FromStr for Lead {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('_').map(|(kind, _)| kind) {
-            Some("evt") => id(text).map(Self::Event),
-            Some("dlv") => id(text).map(Self::Delivery),
-            Some("att") => id(text).map(Self::Attempt),
-            _ => arguments::trace_id(text).map(Self::Trace).map_err(|_| {
-                "write the id of an event (evt_…), a delivery (dlv_…), an attempt (att_…) or a \
-                 trace (32 hex digits)"
-                    .to_owned()
-            }),
-        }
-    }
-}
-
-fn id<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| error.to_string())
-}
-
-/// Pages of attempts that are read: 1,000 attempts.
-const MAX_PAGES: usize = 10;
+/// Pages of attempts that are read: 5,000 attempts.
+const MAX_PAGES: usize = 50;
 const PAGE: &str = "100";
+
+const ERASED: &str = "body, tags and attempts are gone; what became of the deliveries is kept";
+const ATTEMPT_GONE: &str = "an attempt goes when its event is erased; the id of the event or the \
+                            delivery still leads there";
 
 const ATTEMPTS: &[Column] = &[
     ("NO.", |row| text(&row["number"])),
@@ -82,7 +54,8 @@ pub(super) async fn run(show: Show) -> Result<()> {
     let story = Story::read(&api, &show.account, &show.id).await?;
     if show.connection.json {
         return output::json(&json!({
-            "event": story.event, "attempts": story.attempts, "attempt": story.attempt,
+            "event": story.event, "erased": story.is_erased(), "attempts": story.attempts,
+            "attempt": story.attempt,
         }));
     }
     story.print()
@@ -104,8 +77,12 @@ impl Story {
         let event = match lead {
             Lead::Event(id) => id.to_string(),
             Lead::Attempt(id) => {
-                let path = format!("{base}/attempts/{id}");
-                text(&attempt.insert(api.get(&path, &[]).await?)["event_id"])
+                let found = api.get(&format!("{base}/attempts/{id}"), &[]).await;
+                let found = found.map_err(|error| match CallError::status(&error) {
+                    Some(StatusCode::NOT_FOUND) => anyhow!("{error}\n{ATTEMPT_GONE}"),
+                    _ => error,
+                })?;
+                text(&attempt.insert(found)["event_id"])
             }
             Lead::Delivery(id) => {
                 let path = format!("{base}/deliveries/{id}");
@@ -122,13 +99,25 @@ impl Story {
         })
     }
 
+    /// Every event has a body, which goes before the event does only if it is
+    /// erased.
+    fn is_erased(&self) -> bool {
+        self.event["body"] == ""
+    }
+
     fn print(&self) -> Result<()> {
         let event = &self.event;
-        output::fields(&json!({
+        let mut fields = json!({
             "event": event["id"], "type": event["type"], "created_at": event["created_at"],
-            "live_mode": event["live_mode"], "tags": event["tags"], "trace_id": event["trace_id"],
-            "body": event["body"],
-        }))?;
+            "live_mode": event["live_mode"], "trace_id": event["trace_id"],
+        });
+        if self.is_erased() {
+            fields["erased"] = ERASED.into();
+        } else {
+            fields["tags"] = event["tags"].clone();
+            fields["body"] = event["body"].clone();
+        }
+        output::fields(&fields)?;
         for delivery in list(&event["deliveries"]) {
             output::line("")?;
             self.print_delivery(delivery)?;
@@ -152,20 +141,47 @@ impl Story {
             standing(delivery)
         ))?;
         let id = &delivery["id"];
-        let made = self.attempts.iter().filter(|one| one["delivery_id"] == *id);
-        let made: Vec<Value> = made.cloned().collect();
-        if made.is_empty() {
-            return output::line("no attempt yet");
+        let shown = self.attempts.iter().filter(|one| one["delivery_id"] == *id);
+        let shown: Vec<Value> = shown.cloned().collect();
+        if !shown.is_empty() {
+            output::table(ATTEMPTS, &shown)?;
         }
-        output::table(ATTEMPTS, &made)
+        match about_attempts(delivery, shown.len(), self.is_erased()) {
+            Some(words) => output::line(&words),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What there is to say about attempts that are not shown.
+fn about_attempts(delivery: &Value, shown: usize, erased: bool) -> Option<String> {
+    let made = delivery["attempts"].as_u64().unwrap_or(0);
+    let missing = made.saturating_sub(u64::try_from(shown).unwrap_or(u64::MAX));
+    let attempts = |count| match count {
+        1 => "1 attempt".to_owned(),
+        count => format!("{count} attempts"),
+    };
+    match (made, missing) {
+        (0, _) if erased || delivery["state"] != "pending" => {
+            Some("no attempt was made".to_owned())
+        }
+        (0, _) => Some("no attempt yet".to_owned()),
+        (_, 0) => None,
+        _ if erased => Some(format!("{}, erased with the event", attempts(made))),
+        _ => Some(format!(
+            "{} of {made} not shown: not recorded yet, or no longer kept",
+            attempts(missing)
+        )),
     }
 }
 
 /// Where a delivery stands, in one line.
 fn standing(delivery: &Value) -> String {
     let mut words = text(&delivery["state"]);
-    if let Some(reason) = delivery["reason"].as_str() {
-        words.push_str(&format!(" ({reason})"));
+    match delivery["reason"].as_str() {
+        Some("erased") => words.push_str(" (the event was erased before it was delivered)"),
+        Some(reason) => words.push_str(&format!(" ({reason})")),
+        None => {}
     }
     if let Some(at) = delivery["next_attempt_at"].as_str() {
         words.push_str(&format!(", next attempt at {at}"));
@@ -240,5 +256,38 @@ mod tests {
         delivery["next_attempt_at"] = Value::Null;
         delivery["state"] = json!("succeeded");
         assert_eq!(standing(&delivery), "succeeded; dlv_1 by event");
+        delivery["state"] = json!("failed");
+        delivery["reason"] = json!("erased");
+        assert!(standing(&delivery).starts_with("failed (the event was erased before"));
+    }
+
+    #[test]
+    fn attempts_that_are_not_shown_are_accounted_for() {
+        let delivery = |state: &str, made: u64| json!({"state": state, "attempts": made});
+        for (state, made, shown, erased, expected) in [
+            ("pending", 0, 0, false, Some("no attempt yet")),
+            ("cancelled", 0, 0, false, Some("no attempt was made")),
+            ("failed", 0, 0, true, Some("no attempt was made")),
+            (
+                "succeeded",
+                1,
+                0,
+                true,
+                Some("1 attempt, erased with the event"),
+            ),
+            (
+                "failed",
+                2,
+                0,
+                true,
+                Some("2 attempts, erased with the event"),
+            ),
+            ("succeeded", 2, 2, false, None),
+        ] {
+            let words = about_attempts(&delivery(state, made), shown, erased);
+            assert_eq!(words.as_deref(), expected, "{state} {made}");
+        }
+        let words = about_attempts(&delivery("failed", 10), 9, false);
+        assert!(words.is_some_and(|words| words.starts_with("1 attempt of 10 not shown")));
     }
 }
