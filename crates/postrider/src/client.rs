@@ -2,6 +2,7 @@
 //!
 //! - [`api`]: one HTTP call and its errors
 //! - [`arguments`], [`instant`]: what the command line takes
+//! - [`wait`], [`backoff`], [`interrupt`]: commands that go on for a while
 //! - [`output`]: tables for people, JSON for programs
 //! - [`policy`]: options that `endpoint create` and `update` share
 //! - [`endpoint`], [`erase`], [`event`], [`history`], [`key`], [`listen`],
@@ -9,22 +10,26 @@
 
 mod api;
 mod arguments;
+mod backoff;
 pub(crate) mod endpoint;
 pub(crate) mod erase;
 pub(crate) mod event;
 pub(crate) mod history;
 mod instant;
+mod interrupt;
 pub(crate) mod key;
 pub(crate) mod listen;
 mod output;
 mod policy;
 pub(crate) mod replay;
+mod wait;
 
 use std::path::PathBuf;
 
 use reqwest::Url;
 
 pub(crate) use api::{Api, Error as CallError};
+pub(crate) use interrupt::Interrupted;
 
 /// What every client command takes.
 #[derive(Debug, Clone, clap::Args)]

@@ -96,5 +96,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if error.is::<client::Misuse>() {
         return ExitCode::from(USAGE);
     }
+    if let Some(interrupted) = error.downcast_ref::<client::Interrupted>() {
+        return ExitCode::from(interrupted.code);
+    }
     ExitCode::FAILURE
 }

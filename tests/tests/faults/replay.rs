@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::deployment::{Deployment, Mode};
 use harness::receiver::{Answer, Receiver};
+use harness::shell::Shell;
 use harness::suite::Scenario;
 use harness::wait::eventually;
 use reqwest::Method;
@@ -17,7 +18,10 @@ const EVENTS: u64 = 200;
 const RATE: u64 = 50;
 
 pub(crate) fn scenarios() -> Vec<Scenario<Mode>> {
-    harness::scenarios![a_replay_goes_on_after_a_kill]
+    harness::scenarios![
+        a_replay_goes_on_after_a_kill,
+        a_command_that_waits_outlives_a_restart,
+    ]
 }
 
 async fn a_replay_goes_on_after_a_kill(mode: Mode) -> Result<()> {
@@ -88,5 +92,60 @@ async fn a_replay_goes_on_after_a_kill(mode: Mode) -> Result<()> {
     // Only what was in flight in the process that was killed: a quarter second.
     let in_flight = if mode == Mode::Standalone { 12 } else { 0 };
     ensure!(twice <= in_flight, "{twice} came twice");
+    deployment.all_running()
+}
+
+async fn a_command_that_waits_outlives_a_restart(mode: Mode) -> Result<()> {
+    const EVENTS: usize = 60;
+    let deployment = Deployment::start(mode, &[]).await?;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "replay-waits";
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let path = format!("/v1/accounts/{account}");
+    let events = vec![json!({"type": "message.report", "object": {}}); EVENTS];
+    let body = json!({"events": events});
+    api.post(200, &format!("{path}/events/batch"), &body)
+        .await?;
+    let stats = format!("{path}/endpoints/{endpoint}/stats");
+    eventually("all have come", LIMIT, || async {
+        let stats = api.get(&stats).await?;
+        ensure!(stats["successful"] == EVENTS, "{stats}");
+        Ok(())
+    })
+    .await?;
+    // It is not done before the restart.
+    let slow = json!({"rate_limit": 5});
+    let endpoint_path = format!("{path}/endpoints/{endpoint}");
+    api.expect(200, Method::PATCH, &endpoint_path, Some(&slow))
+        .await?;
+    let arguments = [
+        "replay", "--json", "-a", account, "-e", &endpoint, "--status", "all",
+    ];
+    let waits = Shell::start(&deployment, &[&arguments[..], &["--after", "1h"]].concat())?;
+    receiver.wait_for("hook", EVENTS + 5, LIMIT).await?;
+    let victim = match mode {
+        Mode::Standalone => "standalone",
+        Mode::Processes | Mode::Overlay => "history",
+    };
+    deployment.kill(victim)?;
+    eventually("it says that nothing answers", LIMIT, || async {
+        let told = waits.stderr()?;
+        ensure!(told.contains("asking again for 5 minutes"), "{told}");
+        Ok(())
+    })
+    .await?;
+    deployment.start_process(victim).await?;
+    deployment.ready(LIMIT).await?;
+    let told = waits.ended(LIMIT).await?;
+    let replay: Value = serde_json::from_str(&told.stdout).with_context(|| format!("{told:?}"))?;
+    ensure!(
+        told.code == Some(0) && replay["state"] == "done",
+        "{told:?}"
+    );
+    ensure!(replay["succeeded"] == EVENTS, "{replay}");
+    ensure!(told.stderr.matches("asking again").count() == 1, "{told:?}");
     deployment.all_running()
 }

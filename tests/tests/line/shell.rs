@@ -7,18 +7,22 @@ use anyhow::{Context, Result, ensure};
 use harness::api::Api;
 use harness::deployment::Deployment;
 use harness::receiver::{Answer, Receiver};
-use harness::shell;
+use harness::shell::{self, Shell};
 use harness::suite::Scenario;
 use harness::wait::eventually;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// What a shell says of a process that Ctrl-C has ended.
+const INTERRUPTED: Option<i32> = Some(130);
 
 pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         a_list_finds_what_the_api_finds,
         a_list_is_paged_both_ways,
         stats_of_an_account_add_up,
+        an_interrupted_wait_says_how_to_go_on,
         wrong_arguments_exit_with_64_and_say_what_is_right,
         a_refusal_exits_with_1,
     ]
@@ -243,6 +247,58 @@ async fn stats_of_an_account_add_up(deployment: Arc<Deployment>) -> Result<()> {
     for part in [&world.good, &world.bad, "all", "66.67 %"] {
         ensure!(told.contains(part), "{part} is not in\n{told}");
     }
+    Ok(())
+}
+
+async fn an_interrupted_wait_says_how_to_go_on(deployment: Arc<Deployment>) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "shell-interrupted";
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    for n in 0..20 {
+        api.publish(account, "message.report", &json!({"n": n}))
+            .await?;
+    }
+    let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
+    eventually("all are recorded", LIMIT, || async {
+        let stats = api.get(&format!("{path}/stats")).await?;
+        ensure!(stats["successful"] == 20, "{stats}");
+        Ok(())
+    })
+    .await?;
+    let slow = json!({"rate_limit": 1});
+    api.expect(200, Method::PATCH, &path, Some(&slow)).await?;
+    let replay = [
+        "replay", "-a", account, "-e", &endpoint, "--status", "all", "--after", "1h",
+    ];
+    let waits = Shell::start(&deployment, &replay)?;
+    receiver.wait_for("hook", 21, LIMIT).await?;
+    waits.interrupt()?;
+    let told = waits.ended(LIMIT).await?;
+    ensure!(
+        told.code == INTERRUPTED && told.stdout.is_empty(),
+        "{told:?}"
+    );
+    let id = told
+        .stderr
+        .split_whitespace()
+        .find(|word| word.starts_with("rpl_"));
+    let id = id.with_context(|| told.stderr.clone())?;
+    for advice in [
+        format!("{id} goes on in the server"),
+        format!("postrider replay --account {account} --show {id}"),
+        format!("postrider replay --account {account} --cancel {id}"),
+    ] {
+        ensure!(told.stderr.contains(&advice), "{advice} is not in {told:?}");
+    }
+    let show = ["replay", "-a", account, "--show", id];
+    let shown = shell::json(&deployment, &show).await?;
+    ensure!(shown["state"] == "running", "{shown}");
+    let cancel = ["replay", "-a", account, "--cancel", id];
+    let cancelled = shell::json(&deployment, &cancel).await?;
+    ensure!(cancelled["state"] == "cancelled", "{cancelled}");
     Ok(())
 }
 

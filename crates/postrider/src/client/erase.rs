@@ -1,16 +1,14 @@
 //! `postrider erase`
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use domain::{ErasureId, EventId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::event::account_path;
-use super::{Account, Api, Connection, arguments, output};
-
-const POLL: Duration = Duration::from_millis(500);
+use super::output::{self, text};
+use super::wait::Work;
+use super::{Account, Api, Connection, arguments};
 
 /// What `erase` takes.
 #[derive(Debug, clap::Args)]
@@ -45,19 +43,28 @@ pub(crate) struct Erase {
 pub(crate) async fn run(erase: Erase) -> Result<()> {
     let api = Api::open(&erase.connection)?;
     let account = account_path(&erase.account);
-    let of = |id: &str| format!("{account}/erasures/{id}");
+    let path = |id: &str| format!("{account}/erasures/{id}");
     let mut erasure = match &erase.show {
-        Some(id) => api.get(&of(&id.to_string()), &[]).await?,
+        Some(id) => api.get(&path(&id.to_string()), &[]).await?,
         None => {
-            let path = format!("{account}/erasures");
-            api.send_json(Method::POST, &path, &what(&erase)).await?
+            let erasures = format!("{account}/erasures");
+            api.send_json(Method::POST, &erasures, &what(&erase))
+                .await?
         }
     };
-    let waits = erase.show.is_none() && !erase.detach;
-    while waits && erasure["ended_at"].is_null() {
-        tokio::time::sleep(POLL).await;
+    if erase.show.is_none() && !erase.detach {
         let id = erasure["id"].as_str().context("the answer has no id")?;
-        erasure = api.get(&of(id), &[]).await?;
+        let work = Work {
+            api: &api,
+            path: path(id),
+            advice: format!(
+                "  look at it: postrider erase --account {} --show {id}",
+                erase.account.account
+            ),
+            id: id.to_owned(),
+            progress,
+        };
+        erasure = work.until_ended(erasure).await?;
     }
     print(&erasure, erase.connection.json)
 }
@@ -68,6 +75,19 @@ fn what(erase: &Erase) -> Value {
         (None, Some((name, value))) => json!({ "tag": { name: value } }),
         (None, None) => json!({ "all": erase.all }),
     }
+}
+
+/// What is gone so far, in one line.
+fn progress(erasure: &Value) -> String {
+    let count = |name: &str| erasure["counts"][name].as_u64().unwrap_or(0);
+    format!(
+        "{}: {} events, {} deliveries, {} attempts, {} messages",
+        text(&erasure["state"]),
+        count("events"),
+        count("deliveries"),
+        count("attempts"),
+        count("messages")
+    )
 }
 
 /// The counts beside the rest, for people.

@@ -1,8 +1,5 @@
 //! `postrider replay`
 
-use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use domain::{EndpointId, ReplayId, Timestamp};
 use reqwest::Method;
@@ -10,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::event::account_path;
 use super::instant::instant;
-use super::output::{self, text};
+use super::output;
+use super::wait::Work;
 use super::{Account, Api, Connection, arguments};
 
-const POLL: Duration = Duration::from_millis(500);
 /// Characters of the progress bar.
 const BAR: u64 = 30;
 
@@ -76,7 +73,10 @@ pub(crate) async fn run(replay: Replay) -> Result<()> {
 async fn begin(start: Replay) -> Result<()> {
     let api = Api::open(&start.connection)?;
     let mut body = Map::from_iter([
-        ("after".to_owned(), json!(start.after.map(Timestamp::rfc3339))),
+        (
+            "after".to_owned(),
+            json!(start.after.map(Timestamp::rfc3339)),
+        ),
         ("before".to_owned(), json!(start.before.rfc3339())),
         ("status".to_owned(), json!(start.status)),
         ("dry_run".to_owned(), json!(start.dry_run)),
@@ -90,34 +90,19 @@ async fn begin(start: Replay) -> Result<()> {
     let mut replay = api.send_json(Method::POST, &replays, &body).await?;
     if !start.dry_run && !start.detach {
         let id = replay["id"].as_str().context("the answer has no id")?;
-        let path = path(&start.account, id);
-        replay = watch(&api, &path, replay).await?;
+        let command = format!("postrider replay --account {}", start.account.account);
+        let work = Work {
+            api: &api,
+            path: path(&start.account, id),
+            advice: format!(
+                "  look at it: {command} --show {id}\n  stop it:    {command} --cancel {id}"
+            ),
+            id: id.to_owned(),
+            progress: bar,
+        };
+        replay = work.until_ended(replay).await?;
     }
     print(&replay, start.connection.json)
-}
-
-/// Waits for the end, and shows the way there on a terminal.
-async fn watch(api: &Api, path: &str, mut replay: Value) -> Result<Value> {
-    let shows = std::io::stderr().is_terminal();
-    if shows {
-        let id = text(&replay["id"]);
-        writeln!(
-            std::io::stderr(),
-            "{id} goes on if this is interrupted; stop it with: postrider replay --cancel {id}"
-        )?;
-    }
-    while replay["ended_at"].is_null() {
-        tokio::time::sleep(POLL).await;
-        replay = api.get(path, &[]).await?;
-        if shows {
-            // Back to the line's beginning, and clear what is there.
-            write!(std::io::stderr(), "\r\x1b[K{}", bar(&replay))?;
-        }
-    }
-    if shows {
-        writeln!(std::io::stderr())?;
-    }
-    Ok(replay)
 }
 
 /// Progress in one line.
