@@ -22,6 +22,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         a_list_finds_what_the_api_finds,
         a_list_is_paged_both_ways,
         stats_of_an_account_add_up,
+        a_tail_goes_on_from_the_cursor_that_the_last_one_named,
         an_interrupted_wait_says_how_to_go_on,
         wrong_arguments_exit_with_64_and_say_what_is_right,
         a_refusal_exits_with_1,
@@ -250,6 +251,66 @@ async fn stats_of_an_account_add_up(deployment: Arc<Deployment>) -> Result<()> {
     Ok(())
 }
 
+async fn a_tail_goes_on_from_the_cursor_that_the_last_one_named(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "shell-tail";
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let tail = ["history", "tail", "--account", account];
+    let first = Shell::start(&deployment, &[&tail[..], &["--json"]].concat())?;
+    // It says nothing when it begins.
+    eventually("it shows an attempt", LIMIT, || async {
+        api.publish(account, "message.report", &json!({})).await?;
+        ensure!(!first.stdout()?.is_empty(), "{}", first.stderr()?);
+        Ok(())
+    })
+    .await?;
+    first.interrupt()?;
+    let told = first.ended(LIMIT).await?;
+    ensure!(told.code == INTERRUPTED, "{told:?}");
+    let last = told.stdout.lines().last().context("an attempt")?;
+    let cursor = text(&serde_json::from_str::<Value>(last)?["cursor"])?;
+    let advice = format!("postrider history tail --account {account} --cursor {cursor}");
+    ensure!(told.stderr.contains(&advice), "{told:?}");
+
+    let missed = api.publish(account, "message.report", &json!({})).await?;
+    let path = format!("/v1/accounts/{account}/attempts?event_id={missed}");
+    eventually("it is recorded while nobody looks", LIMIT, || async {
+        let listed = api.get(&path).await?;
+        ensure!(
+            listed["attempts"].as_array().map(Vec::len) == Some(1),
+            "{listed}"
+        );
+        Ok(())
+    })
+    .await?;
+    let second = Shell::start(&deployment, &[&tail[..], &["--cursor", &cursor]].concat())?;
+    eventually("it goes on where the first stood", LIMIT, || async {
+        let told = second.stdout()?;
+        let line = told.lines().find(|line| line.contains(&missed));
+        let line = line.with_context(|| format!("{told}{:?}", second.stderr()))?;
+        ensure!(line.contains(&endpoint), "{line}");
+        ensure!(
+            told.starts_with("STARTED AT") && told.contains("ENDPOINT"),
+            "{told}"
+        );
+        Ok(())
+    })
+    .await?;
+    second.interrupt()?;
+    ensure!(second.ended(LIMIT).await?.code == INTERRUPTED);
+    let wrong = shell::run(&deployment, &[&tail[..], &["--cursor", "x"]].concat()).await?;
+    ensure!(
+        wrong.code == Some(1) && wrong.stderr.contains("cursor"),
+        "{wrong:?}"
+    );
+    Ok(())
+}
+
 async fn an_interrupted_wait_says_how_to_go_on(deployment: Arc<Deployment>) -> Result<()> {
     let receiver = Receiver::start().await?;
     let api = deployment.api();
@@ -341,6 +402,10 @@ async fn wrong_arguments_exit_with_64_and_say_what_is_right(
         ),
         (
             &["history", "stats", "-a", "acme", "-e", "ep_1"],
+            "looks like ep_",
+        ),
+        (
+            &["history", "tail", "-a", "acme", "-e", "ep_1"],
             "looks like ep_",
         ),
         (

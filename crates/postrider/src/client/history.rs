@@ -10,7 +10,6 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::output::{Column, text};
-use super::{Account, Api, Connection};
 
 /// The commands of the family.
 #[derive(Debug, clap::Subcommand)]
@@ -24,15 +23,7 @@ pub(crate) enum Command {
     /// Count deliveries and what became of them, of all time or a span
     Stats(stats::Stats),
     /// Print attempts as they are made, until interrupted
-    Tail {
-        #[command(flatten)]
-        account: Account,
-        /// Those of one endpoint; without it, those of the account
-        #[arg(long, short)]
-        endpoint: Option<String>,
-        #[command(flatten)]
-        connection: Connection,
-    },
+    Tail(tail::Tail),
 }
 
 /// Runs a command of the family.
@@ -45,14 +36,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::List(list) => list::run(*list).await,
         Command::Show(show) => show::run(show).await,
         Command::Stats(stats) => stats::run(stats).await,
-        Command::Tail {
-            account,
-            endpoint,
-            connection,
-        } => {
-            let api = Api::open(&connection)?;
-            tail::run(&api, &account, endpoint, connection.json).await
-        }
+        Command::Tail(tail) => tail::run(tail).await,
     }
 }
 

@@ -60,15 +60,20 @@ pub(crate) async fn run(listen: Listen) -> Result<()> {
         None => None,
     };
     output::line("listening; interrupt to end")?;
+    let mut is_away = false;
     loop {
         sleep(PAUSE).await;
         let events = match news.since(&api, &account).await {
             Ok(events) => events,
             Err(error) => {
-                tracing::warn!("{error:#}: trying again");
+                if !is_away {
+                    output::note(&format!("{error:#}: trying again"))?;
+                }
+                is_away = true;
                 continue;
             }
         };
+        is_away = false;
         for event in events {
             let event_type = event["type"].as_str().unwrap_or_default();
             let wanted = &listen.event_types;

@@ -113,31 +113,70 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 fn aligned(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
-    let mut widths = vec![0; columns];
+    let mut widths = Vec::new();
     for cells in lines {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = cell.chars().count().max(*width);
+        widen(&mut widths, cells);
+    }
+    lines.iter().map(|cells| padded(cells, &widths)).collect()
+}
+
+fn widen(widths: &mut Vec<usize>, cells: &[String]) {
+    widths.resize(widths.len().max(cells.len()), 0);
+    for (width, cell) in widths.iter_mut().zip(cells) {
+        *width = cell.chars().count().max(*width);
+    }
+}
+
+/// A line as wide as the columns.
+fn padded(cells: &[String], widths: &[usize]) -> String {
+    let padded: Vec<String> = cells
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| {
+            let pad = width - cell.chars().count();
+            format!("{}{:pad$}", printable(cell), "")
+        })
+        .collect();
+    format!("{}\n", padded.join("  ").trim_end())
+}
+
+/// A table whose rows come one by one; columns get wider when they must.
+pub(super) struct Rows {
+    columns: Vec<Column>,
+    widths: Vec<usize>,
+}
+
+impl Rows {
+    /// A table without rows: nothing is printed yet.
+    pub(super) const fn new(columns: Vec<Column>) -> Self {
+        let widths = Vec::new();
+        Self { columns, widths }
+    }
+
+    /// Prints a row, the first one under headings.
+    ///
+    /// # Errors
+    ///
+    /// When stdout is closed.
+    pub(super) fn add(&mut self, row: &Value) -> Result<()> {
+        line(self.lines(row).trim_end())
+    }
+
+    fn lines(&mut self, row: &Value) -> String {
+        let mut lines: Vec<Vec<String>> = Vec::new();
+        if self.widths.is_empty() {
+            let headings = self.columns.iter();
+            lines.push(headings.map(|(heading, _)| (*heading).to_owned()).collect());
         }
-    }
-    let mut out = String::new();
-    for cells in lines {
-        let padded: Vec<String> = cells
+        lines.push(self.columns.iter().map(|(_, cell)| cell(row)).collect());
+        for cells in &lines {
+            widen(&mut self.widths, cells);
+        }
+        lines
             .iter()
-            .zip(&widths)
-            .map(|(cell, width)| {
-                format!(
-                    "{}{:pad$}",
-                    printable(cell),
-                    "",
-                    pad = width - cell.chars().count()
-                )
-            })
-            .collect();
-        out.push_str(padded.join("  ").trim_end());
-        out.push('\n');
+            .map(|cells| padded(cells, &self.widths))
+            .collect()
     }
-    out
 }
 
 /// A customer's text must not move the cursor of whoever looks at it.
@@ -160,6 +199,26 @@ mod tests {
             vec!["ep_1".to_owned(), "x\u{1b}".to_owned()],
         ];
         assert_eq!(aligned(&lines), "ID    URL\nep_1  x\u{fffd}\n");
+    }
+
+    #[test]
+    fn rows_that_come_later_stand_under_the_first() {
+        let mut rows = Rows::new(vec![
+            ("ID", |row| text(&row["id"])),
+            ("MS", |row| text(&row["ms"])),
+        ]);
+        assert_eq!(
+            rows.lines(&json!({"id": "att_1", "ms": 7})),
+            "ID     MS\natt_1  7\n"
+        );
+        assert_eq!(
+            rows.lines(&json!({"id": "a", "ms": 12345})),
+            "a      12345\n"
+        );
+        assert_eq!(
+            rows.lines(&json!({"id": "att_100", "ms": 1})),
+            "att_100  1\n"
+        );
     }
 
     #[test]

@@ -1,155 +1,146 @@
 //! Attempts as they are made.
 
+mod events;
+
+use std::convert::Infallible;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use domain::EndpointId;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::ATTEMPTS;
+use super::attempt_columns;
+use crate::client::backoff::Backoff;
 use crate::client::event::account_path;
-use crate::client::{Account, Api, output};
+use crate::client::interrupt::interruption;
+use crate::client::output::{self, Rows, text};
+use crate::client::{Account, Api, CallError, Connection};
+use events::Events;
 
 /// The server says something every 15 s at least.
 const SILENCE: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_secs(1);
-/// An attempt in a list is a few hundred bytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// What `history tail` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    account: Account,
+    /// Those of one endpoint; without it, those of the account
+    #[arg(long, short, alias = "endpoint-id")]
+    endpoint: Option<EndpointId>,
+    /// Go on where an earlier tail stood, up to three days ago: it names its cursor
+    /// when it ends, and with --json beside each attempt; without it, begin now
+    #[arg(long)]
+    cursor: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
 
 /// Prints attempts until interrupted; goes on where it stood when the stream
 /// breaks off.
-pub(super) async fn run(
-    api: &Api,
-    account: &Account,
-    endpoint: Option<String>,
-    json: bool,
-) -> Result<()> {
-    let path = format!("{}/attempts/tail", account_path(account));
-    let mut cursor = None;
-    loop {
+///
+/// # Errors
+///
+/// When the first call fails, a call is refused, or the user interrupts it.
+pub(super) async fn run(tail: Tail) -> Result<()> {
+    let mut follower = Follower {
+        api: Api::open(&tail.connection)?,
+        path: format!("{}/attempts/tail", account_path(&tail.account)),
+        endpoint: tail.endpoint,
+        cursor: tail.cursor,
+        has_begun: false,
+        rows: (!tail.connection.json).then(|| Rows::new(attempt_columns(tail.endpoint.is_some()))),
+    };
+    let error = tokio::select! {
+        ended = follower.follow() => match ended {
+            Ok(never) => match never {},
+            Err(error) => error,
+        },
+        error = interruption() => error,
+    };
+    if let (true, Some(cursor)) = (follower.has_begun, follower.cursor) {
+        let account = &tail.account.account;
+        let of = tail.endpoint.map(|id| format!(" --endpoint {id}"));
+        output::note(&format!(
+            "go on from here: postrider history tail --account {account}{} --cursor {cursor}",
+            of.unwrap_or_default()
+        ))?;
+    }
+    Err(error)
+}
+
+struct Follower {
+    api: Api,
+    path: String,
+    endpoint: Option<EndpointId>,
+    /// Behind what was printed.
+    cursor: Option<String>,
+    /// Whether the server has ever taken it.
+    has_begun: bool,
+    /// `None`: JSON is printed.
+    rows: Option<Rows>,
+}
+
+impl Follower {
+    async fn follow(&mut self) -> Result<Infallible> {
+        let mut backoff = Backoff::new(PAUSE);
+        let mut is_away = false;
+        loop {
+            match self.connect().await {
+                Ok(response) => {
+                    (self.has_begun, is_away) = (true, false);
+                    backoff.reset();
+                    self.read(response).await?;
+                }
+                // What never worked is told at once.
+                Err(error) if self.has_begun && CallError::may_pass(&error) => {
+                    if !is_away {
+                        output::note(&format!("{error:#}: trying again"))?;
+                    }
+                    is_away = true;
+                    backoff.grow();
+                }
+                Err(error) => return Err(error),
+            }
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<reqwest::Response> {
         let query = [
-            ("endpoint_id", endpoint.clone()),
-            ("cursor", cursor.clone()),
+            ("endpoint_id", self.endpoint.map(|id| id.to_string())),
+            ("cursor", self.cursor.clone()),
         ];
-        match api.stream(&path, &query).await {
-            Ok(response) => read(response, &mut cursor, json).await?,
-            // What never worked is told at once.
-            Err(error) if cursor.is_none() => return Err(error),
-            Err(error) => tracing::warn!("{error:#}: trying again"),
-        }
-        sleep(PAUSE).await;
+        self.api.stream(&self.path, &query).await
     }
-}
 
-/// Prints what comes until it breaks off.
-async fn read(
-    mut response: reqwest::Response,
-    cursor: &mut Option<String>,
-    json: bool,
-) -> Result<()> {
-    let mut events = Events::default();
-    while let Ok(Ok(Some(chunk))) = timeout(SILENCE, response.chunk()).await {
-        for event in events.add(&chunk)? {
-            match event.name.as_str() {
-                "attempt" => print(&event.data, json)?,
-                "problem" => bail!("{}", output::text(&event.data["detail"])),
-                _ => {}
-            }
-            if !event.id.is_empty() {
-                *cursor = Some(event.id);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn print(attempt: &Value, json: bool) -> Result<()> {
-    if json {
-        return output::line(&attempt.to_string());
-    }
-    let cells: Vec<String> = ATTEMPTS.iter().map(|(_, cell)| cell(attempt)).collect();
-    output::line(&cells.join("  "))
-}
-
-/// One server-sent event.
-#[derive(Debug, Default, PartialEq)]
-struct Event {
-    name: String,
-    id: String,
-    data: Value,
-}
-
-/// Server-sent events, as the HTML standard writes them; one line of data each.
-#[derive(Debug, Default)]
-struct Events {
-    /// Of the line that is not whole yet.
-    rest: Vec<u8>,
-    event: Event,
-}
-
-impl Events {
-    /// The events that end in this chunk.
-    fn add(&mut self, chunk: &[u8]) -> Result<Vec<Event>> {
-        let mut done = Vec::new();
-        self.rest.extend_from_slice(chunk);
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            let line = std::str::from_utf8(&line).context("the stream is not UTF-8")?;
-            let line = line.trim_end_matches(['\r', '\n']);
-            if line.is_empty() {
-                let event = std::mem::take(&mut self.event);
-                if !event.name.is_empty() {
-                    done.push(event);
+    /// Prints what comes until it breaks off.
+    async fn read(&mut self, mut response: reqwest::Response) -> Result<()> {
+        let mut events = Events::default();
+        while let Ok(Ok(Some(chunk))) = timeout(SILENCE, response.chunk()).await {
+            for event in events.add(&chunk)? {
+                match event.name.as_str() {
+                    "attempt" => self.print(event.data, &event.id)?,
+                    // It is asked again, and refused then if it is to be.
+                    "problem" if event.data["status"].as_u64() >= Some(500) => return Ok(()),
+                    "problem" => bail!("{}", text(&event.data["detail"])),
+                    _ => {}
                 }
-                continue;
-            }
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match field {
-                "event" => self.event.name = value.to_owned(),
-                "id" => self.event.id = value.to_owned(),
-                "data" => {
-                    let data = serde_json::from_str(value);
-                    self.event.data = data.context("an event is not JSON")?;
+                if !event.id.is_empty() {
+                    self.cursor = Some(event.id);
                 }
-                // Comments, which keep the connection alive.
-                _ => {}
             }
         }
-        if self.rest.len() > MAX_LINE_BYTES {
-            bail!("the stream is not one of attempts");
-        }
-        Ok(done)
+        Ok(())
     }
-}
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn events_are_read_wherever_they_are_cut() {
-        let text = b"id: 5-1\nevent: attempt\ndata: {\"id\":\"att_1\"}\n\n:\n\nevent: cursor\ndata: {}\n\n";
-        let expected = [
-            Event {
-                name: "attempt".to_owned(),
-                id: "5-1".to_owned(),
-                data: json!({"id": "att_1"}),
-            },
-            Event {
-                name: "cursor".to_owned(),
-                id: String::new(),
-                data: json!({}),
-            },
-        ];
-        for cut in 0..text.len() {
-            let mut events = Events::default();
-            let mut read = events.add(&text[..cut]).unwrap();
-            read.extend(events.add(&text[cut..]).unwrap());
-            assert_eq!(read, expected, "cut at {cut}");
+    fn print(&mut self, mut attempt: Value, cursor: &str) -> Result<()> {
+        if let Some(rows) = &mut self.rows {
+            return rows.add(&attempt);
         }
+        attempt["cursor"] = cursor.into();
+        output::line(&attempt.to_string())
     }
 }
