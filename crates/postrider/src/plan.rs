@@ -11,43 +11,66 @@ use std::io::Write as _;
 use anyhow::Result;
 use clap::Args;
 
+use crate::client::Misuse;
+
 pub(crate) use estimate::{Estimate, Load, Prices};
+
+/// Beyond these it is a slip of the finger, or nothing that was measured.
+mod bounds {
+    use super::Bounds;
+
+    /// One cluster ends far below.
+    pub(super) const EVENTS_PER_SECOND: Bounds = Bounds::new(0.001, 1_000_000.0);
+    pub(super) const FAN_OUT: Bounds = Bounds::new(0.001, 10_000.0);
+    /// An object may have 256 KiB; there is a little around it.
+    pub(super) const BODY_BYTES: Bounds = Bounds::new(1.0, 263_000.0);
+    pub(super) const PEAK: Bounds = Bounds::new(1.0, 10_000.0);
+    /// A schedule has at most 100 delays.
+    pub(super) const ATTEMPTS: Bounds = Bounds::new(1.0, 101.0);
+    /// No attempt may take longer.
+    pub(super) const ANSWER_SECONDS: Bounds = Bounds::new(0.001, 30.0);
+    /// As the roles take them.
+    pub(super) const DAYS: Bounds = Bounds::new(9.0, 3_650.0);
+    pub(super) const PRICE: Bounds = Bounds::new(0.0, 1_000_000.0);
+}
 
 /// What `plan` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// Accepted events a second, averaged over a day
-    #[arg(long, value_name = "NUMBER", value_parser = positive)]
+    /// Accepted events a second, averaged over a day; 0.001 to 1000000
+    #[arg(long, value_name = "NUMBER", value_parser = within(bounds::EVENTS_PER_SECOND))]
     events_per_second: f64,
-    /// Endpoints that an event goes to, on average
-    #[arg(long, value_name = "NUMBER", value_parser = positive)]
+    /// Endpoints that an event goes to, on average; 0.001 to 10000
+    #[arg(long, value_name = "NUMBER", value_parser = within(bounds::FAN_OUT))]
     fan_out: f64,
-    /// Bytes of an event's body
-    #[arg(long, value_name = "BYTES", default_value_t = 1_000.0, value_parser = positive)]
+    /// Bytes of an event's body, 1 to 263000
+    #[arg(long, value_name = "BYTES", default_value = "1000", value_parser = within(bounds::BODY_BYTES))]
     body_bytes: f64,
-    /// How many times the average the busiest minute is
-    #[arg(long, value_name = "FACTOR", default_value_t = 3.0, value_parser = at_least_one)]
+    /// How many times the average the busiest minute is, 1 to 10000
+    #[arg(long, value_name = "FACTOR", default_value = "3", value_parser = within(bounds::PEAK))]
     peak: f64,
-    /// Attempts per delivery, retries included
-    #[arg(long, value_name = "NUMBER", default_value_t = 1.1, value_parser = at_least_one)]
+    /// Attempts per delivery, retries included; 1 to 101
+    #[arg(long, value_name = "NUMBER", default_value = "1.1", value_parser = within(bounds::ATTEMPTS))]
     attempts: f64,
-    /// How long an endpoint takes to answer, on average
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.3, value_parser = positive)]
+    /// How long an endpoint takes to answer, on average; 0.001 to 30
+    #[arg(long, value_name = "SECONDS", default_value = "0.3",
+        value_parser = within(bounds::ANSWER_SECONDS))]
     answer_seconds: f64,
-    /// Days for which history keeps events with their bodies
-    #[arg(long, value_name = "DAYS", default_value_t = 30.0, value_parser = positive)]
+    /// Days for which history keeps events with their bodies, 9 to 3650
+    #[arg(long, value_name = "DAYS", default_value = "30", value_parser = within(bounds::DAYS))]
     event_days: f64,
-    /// Days for which history keeps deliveries and attempts
-    #[arg(long, value_name = "DAYS", default_value_t = 90.0, value_parser = positive)]
+    /// Days for which history keeps deliveries and attempts, 9 to 3650 and not
+    /// less than --event-days
+    #[arg(long, value_name = "DAYS", default_value = "90", value_parser = within(bounds::DAYS))]
     record_days: f64,
-    /// Price of a core for an hour
-    #[arg(long, value_name = "PRICE", default_value_t = 0.04, value_parser = positive)]
+    /// Price of a core for an hour, 0 to 1000000
+    #[arg(long, value_name = "PRICE", default_value = "0.04", value_parser = within(bounds::PRICE))]
     core_hour: f64,
-    /// Price of a GB of disk for a month
-    #[arg(long, value_name = "PRICE", default_value_t = 0.1, value_parser = positive)]
+    /// Price of a GB of disk for a month, 0 to 1000000
+    #[arg(long, value_name = "PRICE", default_value = "0.1", value_parser = within(bounds::PRICE))]
     disk_gb_month: f64,
-    /// Price of a GB sent to the internet
-    #[arg(long, value_name = "PRICE", default_value_t = 0.05, value_parser = positive)]
+    /// Price of a GB sent to the internet, 0 to 1000000
+    #[arg(long, value_name = "PRICE", default_value = "0.05", value_parser = within(bounds::PRICE))]
     egress_gb: f64,
     /// Print JSON
     #[arg(long)]
@@ -58,8 +81,9 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 ///
-/// When stdout cannot be written.
+/// When the retentions contradict each other, or stdout cannot be written.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
+    plan.check()?;
     let estimate = Estimate::of(&plan.load(), &plan.prices());
     let text = if plan.json {
         serde_json::to_string_pretty(&estimate)?
@@ -71,6 +95,18 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
 }
 
 impl Plan {
+    /// An event is shown with what became of it.
+    fn check(&self) -> Result<(), Misuse> {
+        if self.record_days >= self.event_days {
+            return Ok(());
+        }
+        Err(Misuse::new(format!(
+            "--record-days {} is shorter than --event-days {}: records are kept for at least as \
+             long as events",
+            self.record_days, self.event_days
+        )))
+    }
+
     fn load(&self) -> Load {
         Load {
             events_per_second: self.events_per_second,
@@ -93,32 +129,103 @@ impl Plan {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "a number is needed".to_owned())?;
-    if number.is_finite() && number > 0.0 {
-        return Ok(number);
-    }
-    Err("a number above 0 is needed".to_owned())
+fn within(bounds: Bounds) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync + 'static {
+    move |text| bounds.parse(text)
 }
 
-fn at_least_one(text: &str) -> Result<f64, String> {
-    match positive(text) {
-        Ok(number) if number >= 1.0 => Ok(number),
-        _ => Err("a number of at least 1 is needed".to_owned()),
+/// Numbers from one to another, both included.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    least: f64,
+    most: f64,
+}
+
+impl Bounds {
+    const fn new(least: f64, most: f64) -> Self {
+        Self { least, most }
+    }
+
+    fn parse(self, text: &str) -> Result<f64, String> {
+        let Self { least, most } = self;
+        let number: Option<f64> = text.trim().parse().ok();
+        // NaN is within no bounds.
+        let number = number.filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("write a number from {least} to {most}"))
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        plan: Plan,
+    }
+
+    fn plan(more: &[&str]) -> Result<Plan, String> {
+        let least = ["plan", "--events-per-second=10", "--fan-out=2"];
+        let cli = Cli::try_parse_from(least.iter().chain(more));
+        cli.map(|cli| cli.plan).map_err(|error| error.to_string())
+    }
+
     #[test]
-    fn refuses_numbers_that_make_no_sense() {
-        assert_eq!(positive("0.5"), Ok(0.5));
-        for text in ["0", "-1", "NaN", "inf", "many"] {
-            assert!(positive(text).is_err(), "{text}");
+    fn what_is_beyond_the_bounds_is_refused_with_them() {
+        for (argument, bounds) in [
+            ("--body-bytes=0", "from 1 to 263000"),
+            ("--body-bytes=1e9", "from 1 to 263000"),
+            ("--peak=0.9", "from 1 to 10000"),
+            ("--attempts=0", "from 1 to 101"),
+            ("--answer-seconds=-1", "from 0.001 to 30"),
+            ("--answer-seconds=NaN", "from 0.001 to 30"),
+            ("--event-days=1", "from 9 to 3650"),
+            ("--record-days=inf", "from 9 to 3650"),
+            ("--core-hour=-0.1", "from 0 to 1000000"),
+            ("--egress-gb=much", "from 0 to 1000000"),
+        ] {
+            let error = plan(&[argument]).unwrap_err();
+            assert!(error.contains(bounds), "{argument}: {error}");
         }
-        assert!(at_least_one("0.9").is_err());
-        assert_eq!(at_least_one("1"), Ok(1.0));
+        let error = Cli::try_parse_from(["plan", "--events-per-second=1e30", "--fan-out=1"]);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("from 0.001 to 1000000"), "{error}");
+    }
+
+    #[test]
+    fn records_are_kept_for_as_long_as_events() {
+        assert!(plan(&[]).unwrap().check().is_ok());
+        let contrary = plan(&["--event-days=60", "--record-days=30"]).unwrap();
+        let error = contrary.check().unwrap_err().to_string();
+        assert!(error.contains("--record-days 30 is shorter"), "{error}");
+    }
+
+    #[test]
+    fn the_largest_load_has_an_estimate() {
+        let all = [
+            "--events-per-second=1000000",
+            "--fan-out=10000",
+            "--body-bytes=263000",
+            "--peak=10000",
+            "--attempts=101",
+            "--answer-seconds=30",
+            "--event-days=3650",
+            "--record-days=3650",
+        ];
+        let plan = Cli::try_parse_from(std::iter::once("plan").chain(all))
+            .unwrap()
+            .plan;
+        let estimate = Estimate::of(&plan.load(), &plan.prices());
+        assert_eq!(estimate.partitions, 64);
+        assert_eq!(estimate.notes.len(), 2, "{estimate}");
+        assert!(
+            estimate
+                .parts
+                .iter()
+                .all(|part| part.replicas < u64::MAX / 4)
+        );
     }
 }

@@ -463,6 +463,10 @@ async fn wrong_arguments_exit_with_64_and_say_what_is_right(
             ],
             "still to come",
         ),
+        (
+            &["plan", "--events-per-second", "1e30", "--fan-out", "1"],
+            "to 1000000",
+        ),
     ];
     for (arguments, right) in cases {
         let told = shell::run(&deployment, arguments).await?;
