@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::outcome::Outcome;
+use crate::docs::Measured;
 use crate::report::number;
 
 const WIDTH: u32 = 760;
@@ -29,7 +29,7 @@ struct Bar {
 }
 
 /// The chart; groups without figures are left out.
-pub(crate) fn svg(outcomes: &[Outcome]) -> String {
+pub(crate) fn svg(outcomes: &[Measured]) -> String {
     let groups = [
         group(
             "Deliveries per second",
@@ -62,7 +62,7 @@ pub(crate) fn svg(outcomes: &[Outcome]) -> String {
     draw(groups.into_iter().filter(|group| !group.bars.is_empty()))
 }
 
-fn group(title: &'static str, outcomes: &[Outcome], scenario: &str, names: &[&str]) -> Group {
+fn group(title: &'static str, outcomes: &[Measured], scenario: &str, names: &[&str]) -> Group {
     let of_scenario = outcomes
         .iter()
         .filter(|outcome| outcome.scenario.starts_with(scenario));

@@ -124,7 +124,19 @@ pub(crate) async fn resend(resend: Resend) -> Result<()> {
     if resend.connection.json {
         return output::json(&answer);
     }
-    output::line(&text(&answer["delivery_id"]))
+    output::line(&text(&answer["delivery_id"]))?;
+    let note = match (answer["outcome"].as_str(), answer["reason"].as_str()) {
+        (Some("brought_forward"), _) => "it waited for a retry, which is made now",
+        (Some("already_pending"), Some("paused")) => {
+            "it is on its way already, and waits until its endpoint works again"
+        }
+        (Some("already_pending"), Some("throttled")) => {
+            "it is on its way already, and waits for the endpoint's rate limit"
+        }
+        (Some("already_pending"), _) => "it is on its way already",
+        _ => return Ok(()),
+    };
+    output::note(note)
 }
 
 fn object(given: Option<String>, file: Option<PathBuf>) -> Result<String, Misuse> {
