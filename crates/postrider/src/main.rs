@@ -92,6 +92,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         eprintln!("postrider: {refusal}");
         return ExitCode::from(USAGE);
     }
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
     eprintln!("postrider: {error:#}");
     if error.is::<client::Misuse>() {
         return ExitCode::from(USAGE);
@@ -100,4 +103,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(interrupted.code);
     }
     ExitCode::FAILURE
+}
+
+/// Whether whoever reads what is printed has had enough, as `head` has.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

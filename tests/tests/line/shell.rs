@@ -1,17 +1,20 @@
 //! The command line as people and scripts use it.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::api::Api;
-use harness::deployment::Deployment;
+use harness::deployment::{Deployment, binary};
 use harness::receiver::{Answer, Receiver};
 use harness::shell::{self, Shell};
 use harness::suite::Scenario;
 use harness::wait::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// What a shell says of a process that Ctrl-C has ended.
@@ -26,6 +29,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         an_interrupted_wait_says_how_to_go_on,
         wrong_arguments_exit_with_64_and_say_what_is_right,
         a_refusal_exits_with_1,
+        a_reader_may_have_had_enough,
     ]
 }
 
@@ -532,5 +536,22 @@ async fn a_refusal_exits_with_1(deployment: Arc<Deployment>) -> Result<()> {
             "{arguments:?}: {told:?}"
         );
     }
+    Ok(())
+}
+
+async fn a_reader_may_have_had_enough(deployment: Arc<Deployment>) -> Result<()> {
+    let mut child = Command::new(binary()?)
+        .args(["history", "list", "--account", "nobody", "--json"])
+        .env("POSTRIDER_URL", deployment.http())
+        .env("POSTRIDER_KEY", deployment.api().key())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    // Before it prints: it asks the server first.
+    drop(child.stdout.take());
+    let ended = timeout(LIMIT, child.wait_with_output()).await??;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success() && said.is_empty(), "{said}");
     Ok(())
 }
