@@ -64,7 +64,7 @@ impl Broker {
     ) -> Result<Publication, Error> {
         let deadline = Instant::now() + budget;
         let acceptance = Uuid::new_v4().simple().to_string();
-        let fingerprint = hex(fingerprint);
+        let fingerprint = hex::encode(fingerprint);
         let key = key.to_string();
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, key.as_str());
@@ -270,8 +270,4 @@ impl Stored {
             acceptance: text(ACCEPTANCE),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-use crate::trace::to_hex;
 use crate::{EndpointId, Timestamp};
 
 /// The request header that says the challenge.
@@ -30,7 +29,7 @@ impl Challenge {
     /// Of 256 random bits.
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> Self {
-        Self(to_hex(&random))
+        Self(hex::encode(random))
     }
 
     /// The text.

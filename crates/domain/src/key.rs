@@ -6,7 +6,6 @@ use subtle::ConstantTimeEq as _;
 use crate::audit::Origin;
 use crate::delivery::words;
 use crate::problem::{Problem, Reason};
-use crate::trace::to_hex;
 use crate::vault::MasterKey;
 use crate::{AccountId, Timestamp};
 
@@ -65,7 +64,7 @@ impl ApiKey {
     /// their SHA-256, which does not give them away.
     #[must_use]
     pub fn generate(scope: Scope, random: [u8; 32]) -> (String, String) {
-        let id = to_hex(&Sha256::digest(random)[..ID_CHARS / 2]);
+        let id = hex::encode(&Sha256::digest(random)[..ID_CHARS / 2]);
         let token = assemble(scope, &id, &random);
         (id, token)
     }
@@ -82,7 +81,7 @@ impl ApiKey {
 }
 
 fn assemble(scope: Scope, id: &str, secret: &[u8; 32]) -> String {
-    let stem = format!("pr_{scope}_{id}_{}", to_hex(secret));
+    let stem = format!("pr_{scope}_{id}_{}", hex::encode(secret));
     let check = crc32fast::hash(stem.as_bytes());
     format!("{stem}{check:08x}")
 }
@@ -119,7 +118,7 @@ pub fn lookup_id(token: &str) -> Option<String> {
         return (format!("{:08x}", crc32fast::hash(stem.as_bytes())) == check)
             .then(|| id.to_owned());
     }
-    (token.len() >= MIN_OWN_TOKEN_BYTES).then(|| format!("x{}", &to_hex(&hash(token))[..32]))
+    (token.len() >= MIN_OWN_TOKEN_BYTES).then(|| format!("x{}", &hex::encode(hash(token))[..32]))
 }
 
 /// What is kept of a key.

@@ -9,8 +9,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::trace::to_hex;
-
 /// What every secret begins with.
 const PREFIX: &str = "whsec_";
 
@@ -74,7 +72,7 @@ impl fmt::Debug for Secret {
 /// raw body, keyed with the secret's text as the customer sees it.
 #[must_use]
 pub fn body_signature(secret: &Secret, body: &[u8]) -> String {
-    to_hex(&hmac(secret.text.as_bytes(), &[body]))
+    hex::encode(hmac(secret.text.as_bytes(), &[body]))
 }
 
 /// One item of `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over

@@ -1,7 +1,5 @@
 //! W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context/>).
 
-use std::fmt::Write;
-
 /// Which trace something belongs to, and which span it is in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceContext {
@@ -113,13 +111,13 @@ impl TraceContext {
     /// The span id as 16 hex digits.
     #[must_use]
     pub fn span_id_hex(&self) -> String {
-        to_hex(&self.span_id)
+        hex::encode(self.span_id)
     }
 
     /// The trace id as 32 hex digits.
     #[must_use]
     pub fn trace_id_hex(&self) -> String {
-        to_hex(&self.trace_id)
+        hex::encode(self.trace_id)
     }
 }
 
@@ -135,16 +133,6 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
-}
-
-/// Lower-case hex.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string does not fail");
-            text
-        })
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::signature::hmac;
-use crate::trace::to_hex;
 
 /// Bytes of nonce that stand before the ciphertext.
 pub(super) const NONCE_BYTES: usize = 24;
@@ -67,7 +66,7 @@ impl MasterKey {
     /// SHA-256.
     #[must_use]
     pub fn id(&self) -> String {
-        to_hex(&Sha256::digest(self.0.as_slice())[..4])
+        hex::encode(&Sha256::digest(self.0.as_slice())[..4])
     }
 
     /// Seals `plaintext` for `owner`; nobody can pass it off as another's. The
