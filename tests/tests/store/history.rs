@@ -216,6 +216,7 @@ async fn any_order_and_any_repetition_end_the_same(pool: Pool) -> Result<()> {
 async fn a_disabled_endpoint_cancels_what_waits_and_what_comes_late(pool: Pool) -> Result<()> {
     let history = History::new(pool);
     let waiting = Story::new()?;
+    events(&history, &[waiting.accepted()?]).await?;
     plans(&history, &[waiting.plan(0)?]).await?;
     outcomes(&history, &[waiting.record(1, true)?]).await?;
     let stats = history.stats(waiting.endpoint, None, None).await?;
@@ -248,10 +249,20 @@ async fn a_disabled_endpoint_cancels_what_waits_and_what_comes_late(pool: Pool) 
             },
         "{stats:?}"
     );
-    // An attempt that was under way is told, and the delivery stays cancelled.
-    outcomes(&history, &[waiting.record(2, false)?]).await?;
+    // Attempts that were under way are told: one has failed, and nothing follows
+    // it; the other has arrived.
+    outcomes(&history, &[late.record(1, true)?]).await?;
     let stats = history.stats(waiting.endpoint, None, None).await?;
     ensure!(stats.cancelled == 2 && stats.succeeded == 0, "{stats:?}");
+    outcomes(&history, &[waiting.record(2, false)?]).await?;
+    let stats = history.stats(waiting.endpoint, None, None).await?;
+    ensure!(stats.cancelled == 1 && stats.succeeded == 1, "{stats:?}");
+    let event = history.event(&waiting.account, waiting.event).await?;
+    let delivery = &event.context("the event")?.deliveries[0];
+    ensure!(
+        delivery.state == "succeeded" && delivery.reason.is_empty(),
+        "{delivery:?}"
+    );
     Ok(())
 }
 

@@ -72,10 +72,12 @@ impl Standing {
             after.attempts += 1;
             after.last_number = after.last_number.max(number);
         }
-        if self.state != DeliveryState::Pending {
+        let state = outcome.delivery_state();
+        // What was under way when its endpoint was disabled has arrived after all.
+        let arrived = state == DeliveryState::Succeeded && self.state != state;
+        if self.state != DeliveryState::Pending && !arrived {
             return after;
         }
-        let state = outcome.delivery_state();
         match outcome {
             // Something later is known already.
             Outcome::Attempt(_)
@@ -251,16 +253,29 @@ mod tests {
             reason: EndedReason::EndpointDisabled,
             at: Timestamp::from_unix_millis(0),
         };
-        let end = NEW.after(1, &cancelled).after(1, &attempt(false, None));
+        let end = NEW.after(1, &cancelled).after(1, &attempt(true, Some(1)));
         assert_eq!(
-            (end.state, end.reason),
-            (DeliveryState::Cancelled, "endpoint_disabled")
+            (end.state, end.reason, end.next_attempt_at),
+            (DeliveryState::Cancelled, "endpoint_disabled", None)
         );
         let end = NEW.after(1, &attempt(true, None)).after(2, &cancelled);
         assert_eq!(
             (end.state, end.reason),
             (DeliveryState::Failed, "retries_exhausted")
         );
+    }
+
+    #[test]
+    fn what_has_arrived_has_succeeded_whatever_is_told_first() {
+        let cancelled = Outcome::Ended {
+            state: DeliveryState::Cancelled,
+            reason: EndedReason::EndpointDisabled,
+            at: Timestamp::from_unix_millis(0),
+        };
+        let success = attempt(false, None);
+        let late = NEW.after(1, &cancelled).after(1, &success);
+        assert_eq!(late, NEW.after(1, &success).after(1, &cancelled));
+        assert_eq!((late.state, late.reason), (DeliveryState::Succeeded, ""));
     }
 
     #[test]

@@ -31,14 +31,14 @@ static PLANS: Insert = Insert::new(
 macro_rules! move_delivery {
     () => {
         " DO UPDATE SET state = excluded.state, \
-         reason = CASE WHEN deliveries.state = 'pending' THEN excluded.reason \
-         ELSE deliveries.reason END, attempts = excluded.attempts, \
+         reason = CASE WHEN deliveries.state = 'pending' OR deliveries.state <> excluded.state \
+         THEN excluded.reason ELSE deliveries.reason END, attempts = excluded.attempts, \
          last_number = excluded.last_number, next_attempt_at = excluded.next_attempt_at, \
          planned_at = COALESCE(deliveries.planned_at, excluded.planned_at)"
     };
 }
 
-/// A final state keeps the reason it came with.
+/// A final state that stays keeps the reason it came with.
 static DELIVERIES: Insert = Insert::by_engine(
     "deliveries (id, event_id, endpoint_id, account, event_type, cause, state, reason, \
      generation, accepted_at, attempts, last_number, next_attempt_at, planned_at)",
