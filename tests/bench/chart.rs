@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::docs::Measured;
+use crate::measured::Measured;
 use crate::report::number;
 
 const WIDTH: u32 = 760;

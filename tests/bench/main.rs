@@ -11,6 +11,7 @@ mod chart;
 mod clock;
 mod docs;
 mod machine;
+mod measured;
 mod meter;
 mod options;
 mod outcome;

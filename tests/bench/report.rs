@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::machine::Machine;
+use crate::measured::Measured;
 use crate::options::Options;
 use crate::outcome::{Figure, Outcome, Target};
 
@@ -132,35 +133,15 @@ pub(crate) fn write_json(
     options: &Options,
     outcomes: &[Outcome],
 ) -> Result<()> {
-    let scenarios: Vec<Value> = outcomes.iter().map(outcome_json).collect();
+    let measured = outcomes.iter();
+    let measured: Vec<Measured> = measured
+        .map(|outcome| Measured::of(outcome, machine, options))
+        .collect();
     let report = json!({
         "machine": machine.to_json(),
-        "runs": options.runs,
         "scale": options.scale,
-        "scenarios": scenarios,
+        "scenarios": measured,
     });
     std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
     Ok(())
-}
-
-fn outcome_json(outcome: &Outcome) -> Value {
-    let figures: Vec<Value> = outcome.figures.iter().map(figure_json).collect();
-    json!({
-        "scenario": outcome.scenario,
-        "variant": outcome.variant,
-        "load_before": outcome.load_before,
-        "figures": figures,
-        "notes": outcome.notes,
-    })
-}
-
-fn figure_json(figure: &Figure) -> Value {
-    json!({
-        "name": figure.name,
-        "value": figure.value,
-        "unit": figure.unit,
-        "target": figure.target.map(wanted),
-        "met": figure.target.map(|target| target.is_met(figure.value)),
-        "runs": figure.runs,
-    })
 }

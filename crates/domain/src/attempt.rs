@@ -1,5 +1,6 @@
 //! One HTTP POST of a delivery, and what is recorded of it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use crate::{
 
 /// This much of a response body is kept, 64 KiB.
 pub const MAX_RESPONSE_BODY_BYTES: usize = 65_536;
+
+/// HTTP's status codes have three digits.
+pub const STATUSES: RangeInclusive<u32> = 100..=999;
 
 words! {
     /// What kind of failure an attempt met.

@@ -144,6 +144,14 @@ impl Problem {
         self
     }
 
+    /// What is wrong, without the name of the field that is at fault: for whoever
+    /// asks for it under another name.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        let field = self.fields.first();
+        field.map_or(&self.detail, |field| &field.message)
+    }
+
     /// The same with advice on when to repeat.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {

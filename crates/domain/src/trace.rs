@@ -121,6 +121,14 @@ impl TraceContext {
     }
 }
 
+/// The id of a trace as it is stored, in lower case; `None` if the text is not 32
+/// hex digits.
+#[must_use]
+pub fn parse_id(text: &str) -> Option<String> {
+    let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| text.to_ascii_lowercase())
+}
+
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

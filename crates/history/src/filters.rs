@@ -1,15 +1,13 @@
 //! What a list is asked for.
 
+use domain::attempt::STATUSES;
 use domain::page::check_span;
-use domain::{AccountId, FailureClass, Problem, Reason, Timestamp};
+use domain::{AccountId, FailureClass, Problem, Reason, Timestamp, trace};
 use proto::time::from_proto;
 use proto::v1::{ListAttemptsRequest, ListEventsRequest};
 use store::{AttemptFilter, EventFilter};
 
 use crate::service::endpoint_not_found;
-
-/// HTTP's status codes have three digits.
-const STATUSES: std::ops::RangeInclusive<u32> = 100..=999;
 
 pub(crate) fn attempts(message: &ListAttemptsRequest) -> Result<AttemptFilter, Problem> {
     let (after, before) = span(message.after.as_ref(), message.before.as_ref())?;
@@ -128,11 +126,10 @@ fn id<T: std::str::FromStr>(field: &str, text: &str, what: &str) -> Result<Optio
 }
 
 fn trace_id(text: &str) -> Result<String, Problem> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if text.is_empty() || (text.len() == 32 && digits) {
-        return Ok(text.to_ascii_lowercase());
+    if text.is_empty() {
+        return Ok(String::new());
     }
-    Err(malformed("trace_id", "use 32 hex digits"))
+    trace::parse_id(text).ok_or_else(|| malformed("trace_id", "use 32 hex digits"))
 }
 
 fn malformed(field: &str, what: &str) -> Problem {

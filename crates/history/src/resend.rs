@@ -1,7 +1,7 @@
 //! Sending an event again.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::Shared;
 use crate::again::NewDelivery;
+use crate::jobs::now;
 use crate::service::{broker_down, database, event_not_found};
 
 /// The answer comes when JetStream holds it.
@@ -180,10 +181,6 @@ impl Again<'_> {
             trace: trace::current().unwrap_or_else(|| trace::entered(None)),
         })
     }
-}
-
-fn now() -> Timestamp {
-    SystemTime::now().into()
 }
 
 #[cfg(test)]

@@ -33,18 +33,26 @@ impl Signals {
     /// Cancels `shutdown` at the first signal and exits at the second. Never
     /// returns; to be dropped when the process has drained.
     pub(crate) async fn watch(mut self, shutdown: CancellationToken) -> Infallible {
-        let name = self.next().await;
-        info!(signal = name, "shutting down: finishing what is under way");
+        let signal = name(self.next().await);
+        info!(signal, "shutting down: finishing what is under way");
         shutdown.cancel();
-        let name = self.next().await;
-        warn!(signal = name, "second signal: exiting at once");
+        let signal = name(self.next().await);
+        warn!(signal, "second signal: exiting at once");
         std::process::exit(IMPATIENT);
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for one of them.
+    pub(crate) async fn next(&mut self) -> SignalKind {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
+    }
+}
+
+fn name(signal: SignalKind) -> &'static str {
+    match signal == SignalKind::interrupt() {
+        true => "SIGINT",
+        false => "SIGTERM",
     }
 }

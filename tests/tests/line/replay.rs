@@ -213,7 +213,7 @@ async fn two_replays_at_once_send_each_event_once(deployment: Arc<Deployment>) -
         "{first} {second}"
     );
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    for one in receiver.received("hook").iter().skip(before) {
+    for one in &receiver.received("hook")[before..] {
         *times
             .entry(one.header("webhook-id").to_owned())
             .or_default() += 1;

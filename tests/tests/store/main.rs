@@ -1,5 +1,5 @@
 //! The stores' own promises, the same on SQLite and PostgreSQL: recording
-//! again and in any order changes nothing, final states stay, counts agree.
+//! again and in any order changes nothing, what has arrived has succeeded, counts agree.
 
 mod audit;
 mod erasure;

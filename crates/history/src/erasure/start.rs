@@ -30,7 +30,7 @@ pub(crate) fn scope(what: Option<What>) -> Result<ErasureScope, Problem> {
         Some(What::Tag(tag)) => {
             // What no event can have finds nothing.
             Tags::parse([(tag.name.clone(), tag.value.clone())])
-                .map_err(|problem| invalid("tag", message_of(&problem)))?;
+                .map_err(|problem| invalid("tag", problem.message()))?;
             Ok(ErasureScope::Tag {
                 name: tag.name,
                 value: tag.value,
@@ -39,12 +39,6 @@ pub(crate) fn scope(what: Option<What>) -> Result<ErasureScope, Problem> {
         Some(What::All(true)) => Ok(ErasureScope::Account),
         Some(What::All(false)) => Err(invalid("all", "send true, or leave it out")),
     }
-}
-
-/// What is wrong, without the name that its own field has.
-fn message_of(problem: &Problem) -> &str {
-    let field = problem.fields.first();
-    field.map_or(&problem.detail, |field| &field.message)
 }
 
 impl Shared {

@@ -4,28 +4,21 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use domain::{AccountId, EventType, Problem, page};
+use clap::builder::PossibleValuesParser;
+use domain::attempt::STATUSES;
+use domain::{AccountId, EventType, FailureClass, ReplayStatus, page, trace};
 use reqwest::Url;
-
-/// The HTTP status of an answer.
-const STATUSES: RangeInclusive<u32> = 100..=999;
 
 /// The id of an account.
 pub(super) fn account(text: &str) -> Result<String, String> {
-    let account = AccountId::parse(text).map_err(message)?;
+    let account = AccountId::parse(text).map_err(|problem| problem.message().to_owned())?;
     Ok(account.to_string())
 }
 
 /// The name of an event type, registered or not.
 pub(super) fn event_type(text: &str) -> Result<String, String> {
-    let event_type = EventType::parse(text).map_err(message)?;
+    let event_type = EventType::parse(text).map_err(|problem| problem.message().to_owned())?;
     Ok(event_type.as_str().to_owned())
-}
-
-/// The text about the one field.
-fn message(problem: Problem) -> String {
-    let field = problem.fields.into_iter().next();
-    field.map_or(problem.detail, |field| field.message)
 }
 
 /// A tag's name and value.
@@ -38,10 +31,8 @@ pub(super) fn tag(text: &str) -> Result<(String, String), String> {
 
 /// The id of a trace, in lower case.
 pub(super) fn trace_id(text: &str) -> Result<String, String> {
-    if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err("write 32 hex digits, e.g. 4bf92f3577b34da6a3ce929d0e0e4736".to_owned())
+    trace::parse_id(text)
+        .ok_or_else(|| "write 32 hex digits, e.g. 4bf92f3577b34da6a3ce929d0e0e4736".to_owned())
 }
 
 /// Items of a page.
@@ -52,6 +43,19 @@ pub(super) fn page_size(text: &str) -> Result<u32, String> {
 /// The HTTP status of an answer.
 pub(super) fn response_status(text: &str) -> Result<u32, String> {
     within(text, STATUSES)
+}
+
+/// How an attempt failed.
+pub(super) fn failure_class() -> PossibleValuesParser {
+    FailureClass::ALL.iter().map(|class| class.as_str()).into()
+}
+
+/// Which events a replay sends.
+pub(super) fn replay_status() -> PossibleValuesParser {
+    ReplayStatus::ALL
+        .iter()
+        .map(|status| status.as_str())
+        .into()
 }
 
 /// A whole number; its range is the server's to check.

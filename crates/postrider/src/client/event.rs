@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use domain::json::mistake;
 use domain::{EndpointId, EventId};
 use reqwest::Method;
 use serde::Serialize;
@@ -157,11 +158,9 @@ fn object(given: Option<String>, file: Option<PathBuf>) -> Result<String, Misuse
 /// JSON that stays as it is; whether it is an object is the server's to say.
 pub(super) fn raw_json(text: String) -> Result<Box<RawValue>, Misuse> {
     RawValue::from_string(text).map_err(|error| {
+        let wrong = mistake(&error);
         Misuse::new(format!(
-            "the object is not valid JSON at line {}, column {}: write one like \
-             {{\"text\": \"Hello\"}}",
-            error.line(),
-            error.column()
+            "the object: {wrong}; write one like {{\"text\": \"Hello\"}}"
         ))
     })
 }
@@ -200,7 +199,7 @@ mod tests {
     fn what_is_no_json_is_told_with_its_place() {
         let error = raw_json("{\"text\":\n Hello}".to_owned()).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("at line 2, column 2"), "{text}");
+        assert!(text.contains("line 2, column 2"), "{text}");
     }
 
     #[test]

@@ -62,6 +62,11 @@ fn attempt_columns(of_one_endpoint: bool) -> Vec<Column> {
     columns
 }
 
+/// Every event has a body, which goes before the event does only if it is erased.
+fn is_erased(event: &Value) -> bool {
+    event["body"] == ""
+}
+
 /// The HTTP status, else why there was none.
 fn answer(row: &Value) -> String {
     if row["response_status"].is_null() {

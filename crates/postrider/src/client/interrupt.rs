@@ -1,7 +1,8 @@
 //! A command that its user ends.
 
-use anyhow::{Context as _, Error};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Error;
+
+use crate::shutdown::Signals;
 
 /// Added to a signal's number, as shells tell that one ended a process.
 const BY_SIGNAL: u8 = 128;
@@ -18,23 +19,13 @@ pub(crate) struct Interrupted {
 /// Waits for SIGINT or SIGTERM. Gives [`Interrupted`], or why they cannot be
 /// waited for.
 pub(super) async fn interruption() -> Error {
-    match signalled().await {
-        Ok(kind) => {
+    match Signals::install() {
+        Ok(mut signals) => {
+            let kind = signals.next().await;
             let number = u8::try_from(kind.as_raw_value()).unwrap_or(0);
             let code = BY_SIGNAL.saturating_add(number);
             Interrupted { code }.into()
         }
-        Err(error) => error,
-    }
-}
-
-async fn signalled() -> Result<SignalKind, Error> {
-    let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
-    let cannot = "cannot wait for signals";
-    let mut interrupted = signal(interrupt).context(cannot)?;
-    let mut terminated = signal(terminate).context(cannot)?;
-    tokio::select! {
-        _ = interrupted.recv() => Ok(interrupt),
-        _ = terminated.recv() => Ok(terminate),
+        Err(error) => Error::new(error).context("cannot wait for signals"),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "INSTANT", value_parser = instant, default_value = "now")]
     before: Timestamp,
     /// failed: what has not succeeded; all: whatever became of it
-    #[arg(long, default_value = "failed", value_parser = ["failed", "all"])]
+    #[arg(long, default_value = "failed", value_parser = arguments::replay_status())]
     status: String,
     /// Only this event type; repeat for several
     #[arg(long = "event-type", short = 't', value_parser = arguments::event_type)]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use domain::{DeliveryId, EndpointId, EventId, Timestamp};
 use serde_json::Value;
 
-use super::attempt_columns;
+use super::{attempt_columns, is_erased};
 use crate::client::instant::instant;
 use crate::client::output::{self, Column, text};
 use crate::client::{Account, Api, Connection, Page, arguments, endpoint, event};
@@ -40,9 +40,8 @@ pub(crate) struct List {
         value_parser = arguments::response_status, help_heading = OF_ATTEMPTS)]
     response_status: Option<u32>,
     /// Those that failed in this way
-    #[arg(long, value_name = "CLASS", group = "of_attempts", value_parser = ["dns", "connect",
-        "tls", "timeout", "egress_denied", "http_status", "response_invalid"],
-        help_heading = OF_ATTEMPTS)]
+    #[arg(long, value_name = "CLASS", group = "of_attempts",
+        value_parser = arguments::failure_class(), help_heading = OF_ATTEMPTS)]
     failure_class: Option<String>,
     /// Those with this tag, as name=value
     #[arg(long, value_name = "NAME=VALUE", value_parser = arguments::tag,
@@ -137,7 +136,7 @@ fn deliveries(row: &Value) -> String {
     } else {
         states.join(", ")
     };
-    if row["body"] == "" {
+    if is_erased(row) {
         format!("{states} (erased)")
     } else {
         states

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, anyhow};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer;
 use super::lead::Lead;
+use super::{answer, is_erased};
 use crate::client::event::account_path;
 use crate::client::output::{self, Column, text};
 use crate::client::{Account, Api, CallError, Connection};
@@ -99,10 +99,8 @@ impl Story {
         })
     }
 
-    /// Every event has a body, which goes before the event does only if it is
-    /// erased.
     fn is_erased(&self) -> bool {
-        self.event["body"] == ""
+        is_erased(&self.event)
     }
 
     fn print(&self) -> Result<()> {

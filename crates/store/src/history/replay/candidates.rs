@@ -10,16 +10,19 @@ use super::{ReplayRow, Selection, which};
 use crate::Error;
 use crate::history::{Asked, History};
 
-/// Ends a condition on event ids: those of `places`, in the days that hold them.
+/// Ends a condition on event ids: those of `places`, of which there are some, in
+/// the days that hold them.
 /// By one column, since SQLite reads a whole table for `(a, b) IN (VALUES …)`.
 macro_rules! at_places {
-    ($query:ident, $places:ident, $first:ident, $last:ident) => {
+    ($query:ident, $places:ident) => {
+        let instant = |place: Option<&Place>| place.map_or(0, |(at, _)| *at);
+        let (first, last) = (instant($places.first()), instant($places.last()));
         let mut ids = $query.separated(", ");
         for (_, event) in $places {
             ids.push_bind(*event);
         }
-        $query.push(") AND accepted_at >= ").push_bind(*$first);
-        $query.push(" AND accepted_at <= ").push_bind(*$last);
+        $query.push(") AND accepted_at >= ").push_bind(first);
+        $query.push(" AND accepted_at <= ").push_bind(last);
     };
 }
 
@@ -133,9 +136,6 @@ impl History {
         row: &ReplayRow,
         places: &[Place],
     ) -> Result<HashMap<Uuid, Uuid>, Error> {
-        let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else {
-            return Ok(HashMap::new());
-        };
         let found: Vec<(Uuid, Uuid)> = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
                 "SELECT event_id, delivery_id FROM replay_deliveries WHERE replay_id IN \
@@ -143,21 +143,18 @@ impl History {
             );
             query.push_bind(row.endpoint_id).push(" AND id <> ").push_bind(row.id);
             query.push(") AND event_id IN (");
-            at_places!(query, places, first, last);
+            at_places!(query, places);
             Ok(query.build_query_as().fetch_all(&mut *connection).await?)
         })?;
         Ok(found.into_iter().collect())
     }
 
     async fn known_among(&self, row: &ReplayRow, places: &[Place]) -> Result<Vec<Known>, Error> {
-        let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else {
-            return Ok(Vec::new());
-        };
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
                 "SELECT id, event_id, state, reason, attempts FROM deliveries WHERE event_id IN (",
             );
-            at_places!(query, places, first, last);
+            at_places!(query, places);
             query.push(" AND cause <> 'test' AND endpoint_id = ").push_bind(row.endpoint_id);
             Ok(query.build_query_as().fetch_all(&mut *connection).await?)
         })
@@ -169,16 +166,13 @@ impl History {
         row: &ReplayRow,
         places: &[Place],
     ) -> Result<HashMap<Uuid, (String, Body)>, Error> {
-        let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else {
-            return Ok(HashMap::new());
-        };
         let kept: Vec<Kept> = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
                 "SELECT id, event_type, body, EXISTS (SELECT 1 FROM erased AS m \
                  WHERE m.id = events.id AND m.marked_at >= ",
             );
             query.push_bind(row.created_at).push(") AS erased_since FROM events WHERE id IN (");
-            at_places!(query, places, first, last);
+            at_places!(query, places);
             Ok(query.build_query_as().fetch_all(&mut *connection).await?)
         })?;
         let mut bodies: HashMap<Uuid, (String, Body)> =
