@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use proto::status::unanswered;
 use proto::v1::PublishEventRequest;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
 
 use crate::api;
 use crate::receiver::Receiver;
@@ -267,7 +267,7 @@ async fn publish(plan: Plan, publisher: u32, stop: CancellationToken) -> Result<
                     break;
                 }
                 Err(status) => {
-                    ensure!(passes(status.code()), "{status:?}");
+                    ensure!(unanswered(&status), "{status:?}");
                     ensure!(started.elapsed() < PATIENCE, "never accepted: {status:?}");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -275,14 +275,6 @@ async fn publish(plan: Plan, publisher: u32, stop: CancellationToken) -> Result<
         }
     }
     Ok(accepted)
-}
-
-/// Whether the README tells publishers to repeat.
-fn passes(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
-    )
 }
 
 /// The account's one endpoint at `receiver`, which counts what comes.

@@ -116,16 +116,28 @@ pub fn unread(status: &Status) -> Option<Status> {
     Some(from_problem(&Problem::new(reason, detail)))
 }
 
+/// Whether a call ended without a role's answer, so that what it asked for may
+/// have been done or not.
+///
+/// A status with a source was made by the library on this side, whatever its
+/// code: a call that is begun while the server closes its connection in good
+/// order ends as `INTERNAL` here, though the server never saw it.
+#[must_use]
+pub fn unanswered(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+        || matches!(
+            status.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+        )
+}
+
 fn foreign(status: &Status, unavailable: Reason) -> Problem {
-    match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
-            let detail = format!("{}; repeat the call in a moment", unavailable.title());
-            Problem::new(unavailable, detail).retry_after(Duration::from_secs(1))
-        }
-        _ => Problem::new(
-            Reason::Internal,
-            "an inner call failed; repeat it, and report it if it stays",
-        ),
+    if unanswered(status) {
+        let detail = format!("{}; repeat the call in a moment", unavailable.title());
+        Problem::new(unavailable, detail).retry_after(Duration::from_secs(1))
+    } else {
+        let detail = "an inner call failed; repeat it, and report it if it stays";
+        Problem::new(Reason::Internal, detail)
     }
 }
 
@@ -211,5 +223,9 @@ mod tests {
         assert!(problem.retry_after.is_some());
         let problem = to_problem(&Status::data_loss("?"), Reason::HistoryUnavailable);
         assert_eq!(problem.reason, Reason::Internal);
+        let mut closing = Status::internal("h2 protocol error");
+        closing.set_source(std::sync::Arc::new(std::io::Error::other("go away")));
+        let problem = to_problem(&closing, Reason::HistoryUnavailable);
+        assert_eq!(problem.reason, Reason::HistoryUnavailable);
     }
 }

@@ -11,10 +11,10 @@ use harness::deployment::{Deployment, Mode, ROLES};
 use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
 use harness::wait::eventually;
+use proto::status::unanswered;
 use proto::v1::PublishEventRequest;
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tonic::Code;
 
 const ACCOUNT: &str = "chaos";
 const EVENTS: u64 = 5_000;
@@ -131,13 +131,7 @@ async fn publish(
                     break;
                 }
                 Err(status) => {
-                    let passing = [
-                        Code::Unavailable,
-                        Code::DeadlineExceeded,
-                        Code::Cancelled,
-                        Code::Unknown,
-                    ];
-                    ensure!(passing.contains(&status.code()), "{status:?}");
+                    ensure!(unanswered(&status), "{status:?}");
                     ensure!(started.elapsed() < PATIENCE, "never accepted: {status:?}");
                     repeats.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(200)).await;
