@@ -22,7 +22,7 @@ const OF_ACCOUNT: usize = 20;
 const FAILING: u32 = 20;
 
 /// Deliveries that are recorded at once.
-const CHAPTER: u32 = 500;
+const CHAPTER: u32 = 1_000;
 
 /// Events that share a tag.
 const OF_TAG: u32 = 100;

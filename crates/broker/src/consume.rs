@@ -48,6 +48,9 @@ impl Input {
     /// renewed.
     const ACK_WAIT: Duration = Duration::from_secs(5);
     const RENEWAL: Duration = Duration::from_millis(1_500);
+    /// What the client asks for ahead; at most half of it again is on the way.
+    const PREFETCH: usize = 2_048;
+    const PREFETCH_BYTES: usize = 16 * 1_024 * 1_024;
 
     pub(crate) const fn stream(self) -> &'static str {
         match self {
@@ -69,9 +72,11 @@ impl Input {
     /// Messages in work at once, all consumers of the durable together.
     const fn max_held(self) -> usize {
         match self {
-            Self::Events => 512,
+            // An event is in work until its plan is stored, which waits for
+            // others for a tenth of a second.
+            Self::Events => 4_096,
             // One by one, and a transaction should take many.
-            Self::EventsForHistory => 1_024,
+            Self::EventsForHistory => 2_048,
             Self::Plans | Self::Records => 256,
             Self::Commands => 16,
         }
@@ -89,7 +94,11 @@ impl Input {
 
     async fn open(self, broker: &Broker) -> Result<pull::Stream, String> {
         let consumer = create(broker, self.config(), self.stream()).await?;
-        start(consumer.stream().max_messages_per_batch(self.max_held())).await
+        let builder = consumer
+            .stream()
+            .max_messages_per_batch(self.max_held().min(Self::PREFETCH))
+            .max_bytes_per_batch(Self::PREFETCH_BYTES);
+        start(builder).await
     }
 }
 

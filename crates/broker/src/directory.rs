@@ -8,7 +8,8 @@ mod keys;
 mod uses;
 mod write;
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::DirectGetErrorKind;
@@ -28,6 +29,8 @@ use crate::follow::{Followed, Follower, Start, Step};
 use crate::{Broker, Error, Lagging};
 
 const READ: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A bucket of JetStream's key-value store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +103,9 @@ struct Entry<'a> {
 struct Progress {
     revision: watch::Sender<u64>,
     current: watch::Sender<bool>,
+    /// A server that knows the users of an earlier version does not let them
+    /// look behind what they have seen, and never answers: not before then.
+    look_after: Mutex<Instant>,
 }
 
 impl Default for Progress {
@@ -107,11 +113,22 @@ impl Default for Progress {
         Self {
             revision: watch::Sender::new(0),
             current: watch::Sender::new(false),
+            look_after: Mutex::new(Instant::now()),
         }
     }
 }
 
 impl Progress {
+    fn may_look(&self) -> bool {
+        let after = self.look_after.lock();
+        *after.unwrap_or_else(PoisonError::into_inner) <= Instant::now()
+    }
+
+    fn look_later(&self) {
+        let after = self.look_after.lock();
+        *after.unwrap_or_else(PoisonError::into_inner) = Instant::now() + LOOK_AGAIN;
+    }
+
     async fn wait_for(&self, revision: u64, patience: Duration) -> Result<(), Lagging> {
         let mut seen = self.revision.subscribe();
         let waited = timeout(patience, seen.wait_for(|seen| *seen >= revision)).await;
@@ -130,6 +147,14 @@ impl Progress {
         let lagging = || Lagging {
             seen: *self.revision.borrow(),
         };
+        let seen = *self.revision.borrow();
+        if self.may_look() {
+            match timeout(LOOK, broker.is_last(&bucket.stream(), seen)).await {
+                Ok(Ok(true)) => return Ok(seen),
+                Ok(Ok(false)) => {}
+                Ok(Err(_)) | Err(_) => self.look_later(),
+            }
+        }
         let last = timeout(patience, broker.last_sequence(&bucket.stream())).await;
         let last = last.map_err(|_| lagging())?.map_err(|_| lagging())?;
         self.wait_for(last, patience).await?;

@@ -17,9 +17,9 @@ const FARTHEST: Duration = Duration::from_millis(500);
 /// What ends the wait, so that no transaction takes long: so many events, lists
 /// of a kind or bytes of anything. It is half of what may be held, so that the
 /// next ones are on their way meanwhile.
-const EVENTS: usize = 512;
+const EVENTS: usize = 1_024;
 const LISTS: usize = 128;
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 4 << 20;
 /// Lists that are taken at a time, of up to 128 items each.
 const AT_A_TIME: usize = 16;
 

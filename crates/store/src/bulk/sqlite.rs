@@ -81,11 +81,13 @@ impl Column<'_> {
     }
 }
 
-/// Nameless parameters: SQLite looks the others up one by one.
+/// Nameless parameters: SQLite looks the others up one by one. `OR FAIL`, because
+/// a statement that could be undone alone copies every page before it changes
+/// it: what fails undoes the transaction here.
 fn text(insert: &Insert, columns: usize, rows: usize) -> Arc<str> {
     let row = format!("({})", vec!["?"; columns].join(", "));
     let values = vec![row; rows].join(", ");
-    let mut text = format!("INSERT INTO {} VALUES {values}", insert.into);
+    let mut text = format!("INSERT OR FAIL INTO {} VALUES {values}", insert.into);
     let _ = write!(text, " {}", insert.sqlite_conflict);
     text.into()
 }

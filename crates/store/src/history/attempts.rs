@@ -1,11 +1,11 @@
 //! Lists of attempts.
 
-use domain::page::{Cursor, Direction};
+use domain::page::Cursor;
 use domain::{AccountId, DeliveryId, EndpointId, EventId, Timestamp};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::page::{Found, LOOKED_AT};
+use super::page::{Found, LOOKED_AT, is_backwards, missing};
 use super::span::Span;
 use super::{AttemptSummary, History};
 use crate::Error;
@@ -192,52 +192,64 @@ impl History {
             };
             filter.event = Some(event);
         }
-        let (path, span) = (Path::of(&filter), filter.span());
-        let backwards = cursor.is_some_and(|cursor| cursor.direction == Direction::Prev);
+        let path = Path::of(&filter);
+        let exact = path.tells_all(&filter);
+        let parts = self.parts(filter.span(), cursor, exact);
+        let backwards = is_backwards(cursor);
+        let limit = limit as usize;
         reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(format!(
-                "SELECT {SUMMARY} FROM (SELECT {SUMMARY}, account, trace_id FROM attempts WHERE "
-            ));
-            along!(query, path, account, &filter);
-            span!(query, "started_at", "id", span, cursor);
-            query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
-            beside!(query, "account", account.as_str());
-            if let Some(endpoint) = filter.endpoint {
-                beside!(query, "endpoint_id", endpoint.uuid());
+            let mut rows: Vec<AttemptSummary> = Vec::new();
+            for part in parts {
+                let mut query = QueryBuilder::new(format!(
+                    "SELECT {SUMMARY} FROM (SELECT {SUMMARY}, account, trace_id FROM attempts WHERE "
+                ));
+                along!(query, path, account, &filter);
+                span!(query, "started_at", "id", part, cursor);
+                query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
+                beside!(query, "account", account.as_str());
+                if let Some(endpoint) = filter.endpoint {
+                    beside!(query, "endpoint_id", endpoint.uuid());
+                }
+                if let Some(delivery) = filter.delivery {
+                    beside!(query, "delivery_id", delivery.uuid());
+                }
+                if !filter.event_type.is_empty() {
+                    beside!(query, "event_type", filter.event_type.as_str());
+                }
+                if !filter.trace_id.is_empty() {
+                    beside!(query, "trace_id", filter.trace_id.as_str());
+                }
+                if let Some(succeeded) = filter.succeeded {
+                    beside!(query, "succeeded", succeeded);
+                }
+                if let Some(status) = filter.response_status {
+                    beside!(query, "response_status", i64::from(status));
+                }
+                if !filter.failure_class.is_empty() {
+                    beside!(query, "failure_class", filter.failure_class.as_str());
+                }
+                order!(query, "started_at", "id", backwards);
+                query.push(" LIMIT ").push_bind(missing(limit, &rows));
+                let found: Vec<AttemptSummary> =
+                    query.build_query_as().fetch_all(&mut *connection).await?;
+                rows.extend(found);
+                if rows.len() >= limit {
+                    break;
+                }
+                if exact {
+                    continue;
+                }
+                let mut query = QueryBuilder::new("SELECT started_at, id FROM attempts WHERE ");
+                along!(query, path, account, &filter);
+                span!(query, "started_at", "id", part, cursor);
+                query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
+                let ended_at: Option<(i64, Uuid)> =
+                    query.build_query_as().fetch_optional(&mut *connection).await?;
+                if ended_at.is_some() {
+                    return Ok(Found { rows, ended_at });
+                }
             }
-            if let Some(delivery) = filter.delivery {
-                beside!(query, "delivery_id", delivery.uuid());
-            }
-            if !filter.event_type.is_empty() {
-                beside!(query, "event_type", filter.event_type.as_str());
-            }
-            if !filter.trace_id.is_empty() {
-                beside!(query, "trace_id", filter.trace_id.as_str());
-            }
-            if let Some(succeeded) = filter.succeeded {
-                beside!(query, "succeeded", succeeded);
-            }
-            if let Some(status) = filter.response_status {
-                beside!(query, "response_status", i64::from(status));
-            }
-            if !filter.failure_class.is_empty() {
-                beside!(query, "failure_class", filter.failure_class.as_str());
-            }
-            order!(query, "started_at", "id", backwards);
-            query.push(" LIMIT ").push_bind(i64::from(limit));
-            let rows: Vec<AttemptSummary> =
-                query.build_query_as().fetch_all(&mut *connection).await?;
-            let full = u32::try_from(rows.len()).is_ok_and(|found| found >= limit);
-            if full || path.tells_all(&filter) {
-                return Ok(Found { rows, ended_at: None });
-            }
-            let mut query = QueryBuilder::new("SELECT started_at, id FROM attempts WHERE ");
-            along!(query, path, account, &filter);
-            span!(query, "started_at", "id", span, cursor);
-            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-            let ended_at: Option<(i64, Uuid)> =
-                query.build_query_as().fetch_optional(&mut *connection).await?;
-            Ok(Found { rows, ended_at })
+            Ok(Found { rows, ended_at: None })
         })
     }
 
@@ -246,15 +258,23 @@ impl History {
         account: &AccountId,
         delivery: DeliveryId,
     ) -> Result<Option<EventId>, Error> {
-        let event: Option<Uuid> = reading!(self.pool, connection => {
-            Ok(sqlx::query_scalar(
-                "SELECT event_id FROM deliveries WHERE id = $1 AND (account = $2) IS TRUE LIMIT 1",
-            )
-            .bind(delivery.uuid())
-            .bind(account.as_str())
-            .fetch_optional(&mut *connection)
-            .await?)
-        })?;
-        Ok(event.map(EventId::from_uuid))
+        for span in Span::guesses(delivery.uuid()) {
+            let event: Option<Uuid> = reading!(self.pool, connection => {
+                Ok(sqlx::query_scalar(
+                    "SELECT event_id FROM deliveries WHERE id = $1 AND (account = $2) IS TRUE \
+                     AND accepted_at >= $3 AND accepted_at <= $4 LIMIT 1",
+                )
+                .bind(delivery.uuid())
+                .bind(account.as_str())
+                .bind(span.first)
+                .bind(span.last)
+                .fetch_optional(&mut *connection)
+                .await?)
+            })?;
+            if event.is_some() {
+                return Ok(event.map(EventId::from_uuid));
+            }
+        }
+        Ok(None)
     }
 }

@@ -4,7 +4,15 @@
 //! index does not tell apart is looked at row by row, so many rows at most; a
 //! page that ends there says so, and the next one goes on.
 
+use std::time::SystemTime;
+
+use domain::Timestamp;
+use domain::page::{Cursor, Direction};
 use uuid::Uuid;
+
+use super::History;
+use super::span::Span;
+use crate::pool::Engine;
 
 /// Rows of an index that one page looks at.
 pub(super) const LOOKED_AT: i64 = 2_000;
@@ -18,28 +26,19 @@ pub struct Found<T> {
     pub ended_at: Option<(i64, Uuid)>,
 }
 
-/// Adds what lies in a span and beyond the cursor. Divided tables are pruned by
-/// the instant alone.
+/// Adds what lies in a part of a span and beyond the cursor, in its order.
+/// Divided tables are pruned by the instant alone.
 macro_rules! span {
-    ($query:ident, $time:literal, $id:literal, $span:expr, $cursor:expr) => {{
-        let span: $crate::history::span::Span = $span;
+    ($query:ident, $time:literal, $id:literal, $part:expr, $cursor:expr) => {{
+        let part: $crate::history::span::Span = $part;
         let cursor: Option<&domain::page::Cursor> = $cursor;
-        let backwards =
-            cursor.is_some_and(|cursor| cursor.direction == domain::page::Direction::Prev);
-        let at = cursor.map(|cursor| cursor.at);
-        let (first, last) = if backwards {
-            (span.first.max(at.unwrap_or(i64::MIN)), span.last)
-        } else {
-            (span.first, span.last.min(at.unwrap_or(i64::MAX)))
-        };
-        if first > i64::MIN {
-            $query
-                .push(concat!(" AND ", $time, " >= "))
-                .push_bind(first);
-        }
-        if last < i64::MAX {
-            $query.push(concat!(" AND ", $time, " <= ")).push_bind(last);
-        }
+        let backwards = $crate::history::page::is_backwards(cursor);
+        $query
+            .push(concat!(" AND ", $time, " >= "))
+            .push_bind(part.first);
+        $query
+            .push(concat!(" AND ", $time, " <= "))
+            .push_bind(part.last);
         if let Some(cursor) = cursor {
             let beyond = if backwards { ") > (" } else { ") < (" };
             $query
@@ -53,6 +52,32 @@ macro_rules! span {
         }
         order!($query, $time, $id, backwards);
     }};
+}
+
+/// Whether a list goes from a cursor towards what is newer.
+pub(super) fn is_backwards(cursor: Option<&Cursor>) -> bool {
+    cursor.is_some_and(|cursor| cursor.direction == Direction::Prev)
+}
+
+/// How many rows a page lacks.
+pub(super) fn missing<T>(limit: usize, found: &[T]) -> i64 {
+    i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX)
+}
+
+impl History {
+    /// Where to look for a list, one part after the other, until its page is
+    /// full. There is one with SQLite, and one if the index is not `exact`: so
+    /// many rows are looked at in all.
+    pub(super) fn parts(&self, span: Span, cursor: Option<&Cursor>, exact: bool) -> Vec<Span> {
+        let span = span.beyond(cursor);
+        match self.pool.0 {
+            Engine::Postgres(_) if exact => {
+                let now = Timestamp::from(SystemTime::now());
+                span.parts(is_backwards(cursor), now.unix_millis())
+            }
+            _ => vec![span],
+        }
+    }
 }
 
 /// Adds the order of a list.

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use domain::page::{Cursor, Direction};
+use domain::page::Cursor;
 use domain::{AccountId, AttemptId, EventId, NotSent, Timestamp};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::attempts::SUMMARY;
-use super::page::{Found, LOOKED_AT};
+use super::page::{Found, LOOKED_AT, is_backwards, missing};
 use super::span::Span;
 use super::{AttemptRow, AttemptSummary, DeliveryRow, EventRow, History, texts};
 use crate::Error;
@@ -59,6 +59,14 @@ struct DetailColumns {
     span_id: String,
 }
 
+#[derive(Debug, sqlx::FromRow)]
+struct AttemptColumns {
+    #[sqlx(flatten)]
+    summary: AttemptSummary,
+    #[sqlx(flatten)]
+    detail: DetailColumns,
+}
+
 /// What a delivery's latest attempt is shown with.
 #[derive(Debug, sqlx::FromRow)]
 struct Whereabouts {
@@ -80,12 +88,14 @@ struct EventColumns {
     trace_id: String,
 }
 
-/// Adds values separated by commas.
+/// Adds values separated by commas, the last one repeated up to a power of two:
+/// so there are few texts, of which each connection plans each once.
 macro_rules! separate {
     ($query:ident, $values:expr) => {{
+        let values: &[Uuid] = &$values;
         let mut separated = $query.separated(", ");
-        for value in &$values {
-            separated.push_bind(*value);
+        for place in 0..values.len().next_power_of_two() {
+            separated.push_bind(values[place.min(values.len() - 1)]);
         }
     }};
 }
@@ -113,7 +123,8 @@ impl History {
         account: &AccountId,
         id: AttemptId,
     ) -> Result<Option<AttemptRow>, Error> {
-        let Some((summary, detail)) = self.attempt_columns(account, id).await? else {
+        let Some(AttemptColumns { summary, detail }) = self.attempt_columns(account, id).await?
+        else {
             return Ok(None);
         };
         let delivery = self
@@ -151,31 +162,21 @@ impl History {
         &self,
         account: &AccountId,
         id: AttemptId,
-    ) -> Result<Option<(AttemptSummary, DetailColumns)>, Error> {
-        const OF: &str = "WHERE id = $1 AND (account = $2) IS TRUE \
-                          AND started_at >= $3 AND started_at <= $4";
+    ) -> Result<Option<AttemptColumns>, Error> {
         for span in Span::guesses(id.uuid()) {
-            let found = reading!(self.pool, connection => {
-                let text = format!("SELECT {SUMMARY} FROM attempts {OF}");
-                let summary: Option<AttemptSummary> = sqlx::query_as(sqlx::AssertSqlSafe(text))
-                    .bind(id.uuid())
-                    .bind(account.as_str())
-                    .bind(span.first)
-                    .bind(span.last)
-                    .fetch_optional(&mut *connection)
-                    .await?;
-                let text = format!(
-                    "SELECT url, request_headers, response_headers, response_body, \
-                     response_truncated, failure_message, trace_id, span_id FROM attempts {OF}"
-                );
-                let detail: Option<DetailColumns> = sqlx::query_as(sqlx::AssertSqlSafe(text))
-                    .bind(id.uuid())
-                    .bind(account.as_str())
-                    .bind(span.first)
-                    .bind(span.last)
-                    .fetch_optional(&mut *connection)
-                    .await?;
-                Ok(summary.zip(detail))
+            let found: Option<AttemptColumns> = reading!(self.pool, connection => {
+                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
+                    "SELECT {SUMMARY}, url, request_headers, response_headers, response_body, \
+                     response_truncated, failure_message, trace_id, span_id FROM attempts \
+                     WHERE id = $1 AND (account = $2) IS TRUE \
+                     AND started_at >= $3 AND started_at <= $4"
+                )))
+                .bind(id.uuid())
+                .bind(account.as_str())
+                .bind(span.first)
+                .bind(span.last)
+                .fetch_optional(&mut *connection)
+                .await?)
             })?;
             if found.is_some() {
                 return Ok(found);
@@ -240,25 +241,35 @@ impl History {
         if filter.tag.is_some() {
             return self.tagged_events(account, filter, cursor, limit).await;
         }
-        let span = filter.span();
         let of_trace = !filter.trace_id.is_empty();
+        let parts = self.parts(filter.span(), cursor, !of_trace);
+        let limit = limit as usize;
         let events: Vec<EventColumns> = reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE "));
-            if of_trace {
-                query.push("trace_id = ").push_bind(filter.trace_id.as_str());
-                beside!(query, "account", account.as_str());
-                if !filter.event_type.is_empty() {
-                    beside!(query, "event_type", filter.event_type.as_str());
+            let mut events = Vec::new();
+            for part in parts {
+                let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE "));
+                if of_trace {
+                    query.push("trace_id = ").push_bind(filter.trace_id.as_str());
+                    beside!(query, "account", account.as_str());
+                    if !filter.event_type.is_empty() {
+                        beside!(query, "event_type", filter.event_type.as_str());
+                    }
+                } else {
+                    query.push("account = ").push_bind(account.as_str());
+                    if !filter.event_type.is_empty() {
+                        query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
+                    }
                 }
-            } else {
-                query.push("account = ").push_bind(account.as_str());
-                if !filter.event_type.is_empty() {
-                    query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
+                span!(query, "accepted_at", "id", part, cursor);
+                query.push(" LIMIT ").push_bind(missing(limit, &events));
+                let found: Vec<EventColumns> =
+                    query.build_query_as().fetch_all(&mut *connection).await?;
+                events.extend(found);
+                if events.len() >= limit {
+                    break;
                 }
             }
-            span!(query, "accepted_at", "id", span, cursor);
-            query.push(" LIMIT ").push_bind(i64::from(limit));
-            Ok(query.build_query_as().fetch_all(&mut *connection).await?)
+            Ok(events)
         })?;
         Ok(Found {
             rows: self.with_fates(events).await?,
@@ -280,39 +291,50 @@ impl History {
                 ended_at: None,
             });
         };
-        let span = filter.span();
-        let backwards = cursor.is_some_and(|cursor| cursor.direction == Direction::Prev);
+        let exact = filter.event_type.is_empty();
+        let parts = self.parts(filter.span(), cursor, exact);
+        let backwards = is_backwards(cursor);
+        let limit = limit as usize;
         let (tagged, ended_at): (Vec<(i64, Uuid)>, _) = reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(
-                "SELECT accepted_at, event_id FROM (SELECT accepted_at, event_id, event_type \
-                 FROM event_tags WHERE account = ",
-            );
-            query.push_bind(account.as_str());
-            query.push(" AND name = ").push_bind(name.as_str());
-            query.push(" AND value = ").push_bind(value.as_str());
-            span!(query, "accepted_at", "event_id", span, cursor);
-            query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
-            if !filter.event_type.is_empty() {
-                beside!(query, "event_type", filter.event_type.as_str());
+            let mut tagged = Vec::new();
+            for part in parts {
+                let mut query = QueryBuilder::new(
+                    "SELECT accepted_at, event_id FROM (SELECT accepted_at, event_id, event_type \
+                     FROM event_tags WHERE account = ",
+                );
+                query.push_bind(account.as_str());
+                query.push(" AND name = ").push_bind(name.as_str());
+                query.push(" AND value = ").push_bind(value.as_str());
+                span!(query, "accepted_at", "event_id", part, cursor);
+                query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
+                if !filter.event_type.is_empty() {
+                    beside!(query, "event_type", filter.event_type.as_str());
+                }
+                order!(query, "accepted_at", "event_id", backwards);
+                query.push(" LIMIT ").push_bind(missing(limit, &tagged));
+                let found: Vec<(i64, Uuid)> =
+                    query.build_query_as().fetch_all(&mut *connection).await?;
+                tagged.extend(found);
+                if tagged.len() >= limit {
+                    break;
+                }
+                if exact {
+                    continue;
+                }
+                let mut query = QueryBuilder::new(
+                    "SELECT accepted_at, event_id FROM event_tags WHERE account = ",
+                );
+                query.push_bind(account.as_str());
+                query.push(" AND name = ").push_bind(name.as_str());
+                query.push(" AND value = ").push_bind(value.as_str());
+                span!(query, "accepted_at", "event_id", part, cursor);
+                query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
+                let ended_at = query.build_query_as().fetch_optional(&mut *connection).await?;
+                if ended_at.is_some() {
+                    return Ok((tagged, ended_at));
+                }
             }
-            order!(query, "accepted_at", "event_id", backwards);
-            query.push(" LIMIT ").push_bind(i64::from(limit));
-            let found: Vec<(i64, Uuid)> =
-                query.build_query_as().fetch_all(&mut *connection).await?;
-            let full = u32::try_from(found.len()).is_ok_and(|found| found >= limit);
-            if full || filter.event_type.is_empty() {
-                return Ok((found, None));
-            }
-            let mut query = QueryBuilder::new(
-                "SELECT accepted_at, event_id FROM event_tags WHERE account = ",
-            );
-            query.push_bind(account.as_str());
-            query.push(" AND name = ").push_bind(name.as_str());
-            query.push(" AND value = ").push_bind(value.as_str());
-            span!(query, "accepted_at", "event_id", span, cursor);
-            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-            let ended_at = query.build_query_as().fetch_optional(&mut *connection).await?;
-            Ok((found, ended_at))
+            Ok((tagged, None))
         })?;
         let mut events = self.events_by_id(&tagged).await?;
         events.sort_by_key(|event| (event.accepted_at, event.id));

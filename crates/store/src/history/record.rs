@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{AcceptedEvent, EventId, Outcome, Plan, Record, Timestamp};
+use tokio::join;
 use uuid::Uuid;
 
 use super::days::Day;
@@ -15,8 +16,9 @@ use super::write::{self, Writing};
 use super::{History, read};
 use crate::Error;
 use crate::bulk::{Bulk, Key};
+use crate::pool::Engine;
 
-/// What is recorded in one transaction: all of it, or nothing.
+/// What is recorded at once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Batch<'a> {
     pub events: &'a [AcceptedEvent],
@@ -106,15 +108,14 @@ impl History {
     ///
     /// # Errors
     ///
-    /// An outage, or a refusal: then nothing of it is recorded.
+    /// An outage or a refusal: then part of it may be recorded, and is to be
+    /// recorded again.
     pub async fn record(&self, batch: Batch<'_>) -> Result<Findings, Error> {
         let mut days_made = false;
         let mut writing = Writing::New;
         // Rows of endpoints are never removed, so the second try finds them.
         loop {
-            let tried =
-                transaction!(self.pool, tx => { record_on(&mut *tx, batch, writing).await });
-            match tried {
+            match self.try_to_record(batch, writing).await {
                 // Something is told again.
                 Err(Error::Exists) if writing == Writing::New => writing = Writing::Repeatable,
                 // Told late, or ahead of what maintenance has made.
@@ -131,6 +132,34 @@ impl History {
                 })?,
             }
         }
+    }
+
+    /// PostgreSQL works on each connection with a process of its own, so half of
+    /// a batch goes over each of two. If one half fails, repeating both adds it.
+    async fn try_to_record(&self, batch: Batch<'_>, writing: Writing) -> Result<Tried, Error> {
+        let (tried, erased) = match self.pool.0 {
+            Engine::Sqlite { .. } => transaction!(self.pool, tx => {
+                let tried = settle(&mut *tx, batch, writing).await?;
+                Ok((tried, tell(&mut *tx, batch, writing).await?))
+            })?,
+            Engine::Postgres(_) => {
+                let tried = async {
+                    transaction!(self.pool, tx => { settle(&mut *tx, batch, writing).await })
+                };
+                let erased = async {
+                    transaction!(self.pool, tx => { tell(&mut *tx, batch, writing).await })
+                };
+                let (tried, erased) = join!(tried, erased);
+                (tried?, erased?)
+            }
+        };
+        Ok(match tried {
+            Tried::Recorded(mut findings) => {
+                findings.erased.events.extend(erased);
+                Tried::Recorded(findings)
+            }
+            unknown @ Tried::Unknown(_) => unknown,
+        })
     }
 
     /// Keeps a note of what the tables refused.
@@ -162,11 +191,34 @@ impl History {
     }
 }
 
-async fn record_on<C: Bulk>(
+/// Writes events and that they are planned; gives those that are erased.
+async fn tell<C: Bulk>(
+    connection: &mut C,
+    batch: Batch<'_>,
+    writing: Writing,
+) -> Result<HashSet<EventId>, Error> {
+    let batch = Batch {
+        records: &[],
+        ..batch
+    };
+    let marks = Marks::find(connection, told_by(batch)).await?;
+    let kept = (!marks.is_empty()).then(|| Kept::of(batch, &marks));
+    let batch = kept.as_ref().map_or(batch, Kept::batch);
+    write::events(connection, batch.events, writing).await?;
+    write::plans(connection, batch.plans, writing).await?;
+    Ok(kept.map(|kept| kept.erased).unwrap_or_default())
+}
+
+/// Writes what plans and records make of deliveries, attempts and endpoints.
+async fn settle<C: Bulk>(
     connection: &mut C,
     batch: Batch<'_>,
     writing: Writing,
 ) -> Result<Tried, Error> {
+    let batch = Batch {
+        events: &[],
+        ..batch
+    };
     let accounts = accounts(batch);
     let undivided = |id: &Uuid| Key {
         ids: [*id],
@@ -200,8 +252,6 @@ async fn record_on<C: Bulk>(
     if let Some(kept) = &kept {
         changes.findings.erased.events.extend(&kept.erased);
     }
-    write::events(connection, batch.events, writing).await?;
-    write::plans(connection, batch.plans, writing).await?;
     write::deliveries(connection, &changes.deliveries, writing).await?;
     write::attempts(connection, &changes.attempts, writing).await?;
     write::counts(connection, &changes.counts).await?;

@@ -1,9 +1,14 @@
-//! Where in time to look for what an id names.
+//! Where in time to look.
 
+use domain::page::{Cursor, Direction};
 use uuid::Uuid;
 
 /// An id is made in the moment of its row's instant, give or take this.
 const SLACK_MS: i64 = 3_600_000;
+
+/// How far from its beginning a list is looked for first, and how far then.
+const REACHES_MS: [i64; 2] = [2 * DAY_MS, 16 * DAY_MS];
+const DAY_MS: i64 = 86_400_000;
 
 /// Instants from the first to the last, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,52 @@ impl Span {
     pub(super) fn guesses(id: Uuid) -> impl Iterator<Item = Self> {
         Self::near(id).into_iter().chain([Self::ALL])
     }
+
+    /// What of it lies beyond a cursor, the cursor's instant included.
+    pub(super) fn beyond(self, cursor: Option<&Cursor>) -> Self {
+        match cursor {
+            None => self,
+            Some(cursor) if cursor.direction == Direction::Prev => Self {
+                first: self.first.max(cursor.at),
+                ..self
+            },
+            Some(cursor) => Self {
+                last: self.last.min(cursor.at),
+                ..self
+            },
+        }
+    }
+
+    /// Its parts one after the other, from where a list through it begins: at
+    /// `now` or before, or `backwards` from its first instant on. Before a row
+    /// is read PostgreSQL opens every day's table that may have one, and most
+    /// pages are full after a few.
+    pub(super) fn parts(self, backwards: bool, now: i64) -> Vec<Self> {
+        let begin = if backwards {
+            self.first
+        } else {
+            self.last.min(now)
+        };
+        let (mut parts, mut rest) = (Vec::new(), self);
+        for reach in REACHES_MS {
+            let (part, beyond) = if backwards {
+                let last = begin.saturating_add(reach);
+                let first = last.saturating_add(1);
+                (Self { last, ..rest }, Self { first, ..rest })
+            } else {
+                let first = begin.saturating_sub(reach);
+                let last = first.saturating_sub(1);
+                (Self { first, ..rest }, Self { last, ..rest })
+            };
+            if beyond.first > beyond.last {
+                break;
+            }
+            parts.push(part);
+            rest = beyond;
+        }
+        parts.push(rest);
+        parts
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +106,34 @@ mod tests {
     fn another_kind_may_be_of_any_time() {
         let derived = Uuid::new_v5(&Uuid::nil(), b"operational");
         assert_eq!(Span::guesses(derived).collect::<Vec<_>>(), [Span::ALL]);
+    }
+
+    #[test]
+    fn the_parts_of_a_span_are_all_of_it() {
+        let now = 100 * DAY_MS;
+        let spans = [
+            (0, now, 3),
+            (0, i64::MAX, 3),
+            (i64::MIN, i64::MAX, 3),
+            (now - DAY_MS, i64::MAX, 1),
+            (now - 5 * DAY_MS, now, 2),
+            (now + DAY_MS, now + 2 * DAY_MS, 1),
+            (5, 4, 1),
+        ];
+        for (first, last, count) in spans {
+            let span = Span { first, last };
+            for backwards in [false, true] {
+                let mut parts = span.parts(backwards, now);
+                if !backwards {
+                    assert_eq!(parts.len(), count, "{span:?}");
+                    parts.reverse();
+                }
+                assert_eq!(parts.first().map(|part| part.first), Some(first));
+                assert_eq!(parts.last().map(|part| part.last), Some(last));
+                for pair in parts.windows(2) {
+                    assert_eq!(pair[0].last + 1, pair[1].first, "{span:?}");
+                }
+            }
+        }
     }
 }
