@@ -243,6 +243,7 @@ impl Broker {
             .map_err(Error::unavailable)?;
         Ok(info.state.last_sequence)
     }
+
     /// Whether nothing stands behind `sequence` in a stream. Its leader looks
     /// there and nowhere else, which costs it a fraction of telling its state.
     pub(crate) async fn is_last(&self, stream: &str, sequence: u64) -> Result<bool, Error> {

@@ -5,8 +5,11 @@ mod plan;
 mod spans;
 mod work;
 
+use std::sync::Arc;
+
 use broker::{Broker, DeliveryPublisher, EndpointDirectory, Input, PlanPublisher};
 use domain::Partitions;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +19,10 @@ use crate::work::Worker;
 
 /// Events looked at together: one question about the directory for all.
 const BATCH: usize = 128;
+
+/// What the events in work may carry together, in KiB: the broker lets go of a
+/// few thousand, and each may have 256.
+const IN_WORK_KIB: usize = 64 * 1_024;
 
 /// How fan-out works.
 #[derive(Debug, Clone)]
@@ -72,7 +79,8 @@ impl Role {
         );
         let mut events = broker.consume(Input::Events);
         let mut under_way = JoinSet::new();
-        loop {
+        let room = Arc::new(Semaphore::new(IN_WORK_KIB));
+        'working: loop {
             let messages = tokio::select! {
                 messages = events.next(BATCH) => messages,
                 Some(done) = under_way.join_next() => {
@@ -87,7 +95,17 @@ impl Role {
                 () = shutdown.cancelled() => break,
             };
             for message in messages {
-                under_way.spawn(worker.clone().work(message, endpoints.clone(), revision));
+                let kib = message.size_bytes().div_ceil(1_024).min(IN_WORK_KIB);
+                let taken = Arc::clone(&room).acquire_many_owned(u32::try_from(kib).unwrap_or(1));
+                let taken = tokio::select! {
+                    taken = taken => taken,
+                    () = shutdown.cancelled() => break 'working,
+                };
+                let work = worker.clone().work(message, endpoints.clone(), revision);
+                under_way.spawn(async move {
+                    work.await;
+                    drop(taken);
+                });
             }
         }
         while let Some(done) = under_way.join_next().await {
