@@ -103,8 +103,8 @@ struct Entry<'a> {
 struct Progress {
     revision: watch::Sender<u64>,
     current: watch::Sender<bool>,
-    /// A server that knows the users of an earlier version does not let them
-    /// look behind what they have seen, and never answers: not before then.
+    /// A server that knows the users of an earlier version never answers whoever
+    /// looks behind what it has seen: not before then.
     look_after: Mutex<Instant>,
 }
 

@@ -22,7 +22,7 @@ const BATCH: usize = 128;
 
 /// What the events in work may carry together, in KiB: the broker lets go of a
 /// few thousand, and each may have 256.
-const IN_WORK_KIB: usize = 64 * 1_024;
+const IN_WORK_KIB: u32 = 64 * 1_024;
 
 /// How fan-out works.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ impl Role {
         );
         let mut events = broker.consume(Input::Events);
         let mut under_way = JoinSet::new();
-        let room = Arc::new(Semaphore::new(IN_WORK_KIB));
+        let room = Arc::new(Semaphore::new(IN_WORK_KIB as usize));
         'working: loop {
             let messages = tokio::select! {
                 messages = events.next(BATCH) => messages,
@@ -95,10 +95,11 @@ impl Role {
                 () = shutdown.cancelled() => break,
             };
             for message in messages {
-                let kib = message.size_bytes().div_ceil(1_024).min(IN_WORK_KIB);
-                let taken = Arc::clone(&room).acquire_many_owned(u32::try_from(kib).unwrap_or(1));
+                let kib = u32::try_from(message.size_bytes().div_ceil(1_024));
+                let kib = kib.unwrap_or(u32::MAX).min(IN_WORK_KIB);
                 let taken = tokio::select! {
-                    taken = taken => taken,
+                    taken = Arc::clone(&room).acquire_many_owned(kib) => taken,
+                    // This one and those behind it come again as well.
                     () = shutdown.cancelled() => break 'working,
                 };
                 let work = worker.clone().work(message, endpoints.clone(), revision);

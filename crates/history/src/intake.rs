@@ -1,6 +1,6 @@
-//! What the other roles tell, into SQL. All that is there within a
-//! short while goes into one transaction, and is acked when that is committed and what follows from it is
-//! told on. An outage of the database holds it back, for as long as it takes.
+//! What the other roles tell, into SQL. All that is there within a short while is
+//! recorded at once, and acked when it is committed and what follows from it is told
+//! on. An outage of the database holds it back, for as long as it takes.
 
 mod erased;
 mod inputs;

@@ -125,8 +125,8 @@ impl EndpointDirectory {
         self.0.progress.wait_for(revision, patience).await
     }
 
-    /// Asks the server for the bucket's last revision and waits until it is
-    /// seen here: every change answered before this call is known after it.
+    /// Asks the server whether the bucket has a later revision, and waits until
+    /// that is seen here: every change answered before this call is known after it.
     ///
     /// # Errors
     ///

@@ -184,17 +184,18 @@ impl History {
     ) -> Result<Found<AttemptSummary>, Error> {
         let mut filter = filter.clone();
         if let (Some(delivery), None) = (filter.delivery, filter.event) {
-            let Some(event) = self.event_of(account, delivery).await? else {
+            let Some((_, delivery)) = self.delivery(account, delivery).await? else {
                 return Ok(Found {
                     rows: Vec::new(),
                     ended_at: None,
                 });
             };
-            filter.event = Some(event);
+            filter.event = Some(EventId::from_uuid(delivery.event_id));
         }
         let path = Path::of(&filter);
         let exact = path.tells_all(&filter);
-        let parts = self.parts(filter.span(), cursor, exact);
+        let span = filter.span().beyond(cursor);
+        let parts = self.parts(span, cursor, exact);
         let backwards = is_backwards(cursor);
         let limit = limit as usize;
         reading!(self.pool, connection => {
@@ -234,47 +235,19 @@ impl History {
                     query.build_query_as().fetch_all(&mut *connection).await?;
                 rows.extend(found);
                 if rows.len() >= limit {
-                    break;
-                }
-                if exact {
-                    continue;
-                }
-                let mut query = QueryBuilder::new("SELECT started_at, id FROM attempts WHERE ");
-                along!(query, path, account, &filter);
-                span!(query, "started_at", "id", part, cursor);
-                query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-                let ended_at: Option<(i64, Uuid)> =
-                    query.build_query_as().fetch_optional(&mut *connection).await?;
-                if ended_at.is_some() {
-                    return Ok(Found { rows, ended_at });
+                    return Ok(Found { rows, ended_at: None });
                 }
             }
-            Ok(Found { rows, ended_at: None })
+            if exact {
+                return Ok(Found { rows, ended_at: None });
+            }
+            let mut query = QueryBuilder::new("SELECT started_at, id FROM attempts WHERE ");
+            along!(query, path, account, &filter);
+            span!(query, "started_at", "id", span, cursor);
+            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
+            let ended_at: Option<(i64, Uuid)> =
+                query.build_query_as().fetch_optional(&mut *connection).await?;
+            Ok(Found { rows, ended_at })
         })
-    }
-
-    async fn event_of(
-        &self,
-        account: &AccountId,
-        delivery: DeliveryId,
-    ) -> Result<Option<EventId>, Error> {
-        for span in Span::guesses(delivery.uuid()) {
-            let event: Option<Uuid> = reading!(self.pool, connection => {
-                Ok(sqlx::query_scalar(
-                    "SELECT event_id FROM deliveries WHERE id = $1 AND (account = $2) IS TRUE \
-                     AND accepted_at >= $3 AND accepted_at <= $4 LIMIT 1",
-                )
-                .bind(delivery.uuid())
-                .bind(account.as_str())
-                .bind(span.first)
-                .bind(span.last)
-                .fetch_optional(&mut *connection)
-                .await?)
-            })?;
-            if event.is_some() {
-                return Ok(event.map(EventId::from_uuid));
-            }
-        }
-        Ok(None)
     }
 }

@@ -65,11 +65,10 @@ pub(super) fn missing<T>(limit: usize, found: &[T]) -> i64 {
 }
 
 impl History {
-    /// Where to look for a list, one part after the other, until its page is
-    /// full. There is one with SQLite, and one if the index is not `exact`: so
+    /// Where to look for a list in `span`, one part after the other, until its page
+    /// is full. There is one with SQLite, and one if the index is not `exact`: so
     /// many rows are looked at in all.
     pub(super) fn parts(&self, span: Span, cursor: Option<&Cursor>, exact: bool) -> Vec<Span> {
-        let span = span.beyond(cursor);
         match self.pool.0 {
             Engine::Postgres(_) if exact => {
                 let now = Timestamp::from(SystemTime::now());

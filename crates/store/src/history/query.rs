@@ -163,26 +163,12 @@ impl History {
         account: &AccountId,
         id: AttemptId,
     ) -> Result<Option<AttemptColumns>, Error> {
-        for span in Span::guesses(id.uuid()) {
-            let found: Option<AttemptColumns> = reading!(self.pool, connection => {
-                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                    "SELECT {SUMMARY}, url, request_headers, response_headers, response_body, \
-                     response_truncated, failure_message, trace_id, span_id FROM attempts \
-                     WHERE id = $1 AND (account = $2) IS TRUE \
-                     AND started_at >= $3 AND started_at <= $4"
-                )))
-                .bind(id.uuid())
-                .bind(account.as_str())
-                .bind(span.first)
-                .bind(span.last)
-                .fetch_optional(&mut *connection)
-                .await?)
-            })?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+        let text = format!(
+            "SELECT {SUMMARY}, url, request_headers, response_headers, response_body, \
+             response_truncated, failure_message, trace_id, span_id FROM attempts \
+             WHERE id = $1 AND (account = $2) IS TRUE AND started_at >= $3 AND started_at <= $4"
+        );
+        self.named(text, account, id.uuid()).await
     }
 
     async fn whereabouts(&self, event: Uuid, delivery: Uuid) -> Result<Option<Whereabouts>, Error> {
@@ -242,7 +228,7 @@ impl History {
             return self.tagged_events(account, filter, cursor, limit).await;
         }
         let of_trace = !filter.trace_id.is_empty();
-        let parts = self.parts(filter.span(), cursor, !of_trace);
+        let parts = self.parts(filter.span().beyond(cursor), cursor, !of_trace);
         let limit = limit as usize;
         let events: Vec<EventColumns> = reading!(self.pool, connection => {
             let mut events = Vec::new();
@@ -292,7 +278,8 @@ impl History {
             });
         };
         let exact = filter.event_type.is_empty();
-        let parts = self.parts(filter.span(), cursor, exact);
+        let span = filter.span().beyond(cursor);
+        let parts = self.parts(span, cursor, exact);
         let backwards = is_backwards(cursor);
         let limit = limit as usize;
         let (tagged, ended_at): (Vec<(i64, Uuid)>, _) = reading!(self.pool, connection => {
@@ -316,25 +303,21 @@ impl History {
                     query.build_query_as().fetch_all(&mut *connection).await?;
                 tagged.extend(found);
                 if tagged.len() >= limit {
-                    break;
-                }
-                if exact {
-                    continue;
-                }
-                let mut query = QueryBuilder::new(
-                    "SELECT accepted_at, event_id FROM event_tags WHERE account = ",
-                );
-                query.push_bind(account.as_str());
-                query.push(" AND name = ").push_bind(name.as_str());
-                query.push(" AND value = ").push_bind(value.as_str());
-                span!(query, "accepted_at", "event_id", part, cursor);
-                query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-                let ended_at = query.build_query_as().fetch_optional(&mut *connection).await?;
-                if ended_at.is_some() {
-                    return Ok((tagged, ended_at));
+                    return Ok((tagged, None));
                 }
             }
-            Ok((tagged, None))
+            if exact {
+                return Ok((tagged, None));
+            }
+            let mut query = QueryBuilder::new(
+                "SELECT accepted_at, event_id FROM event_tags WHERE account = ",
+            );
+            query.push_bind(account.as_str());
+            query.push(" AND name = ").push_bind(name.as_str());
+            query.push(" AND value = ").push_bind(value.as_str());
+            span!(query, "accepted_at", "event_id", span, cursor);
+            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
+            Ok((tagged, query.build_query_as().fetch_optional(&mut *connection).await?))
         })?;
         let mut events = self.events_by_id(&tagged).await?;
         events.sort_by_key(|event| (event.accepted_at, event.id));
@@ -368,24 +351,14 @@ impl History {
     ///
     /// An outage.
     pub async fn event(&self, account: &AccountId, id: EventId) -> Result<Option<EventRow>, Error> {
-        for span in Span::guesses(id.uuid()) {
-            let event: Option<EventColumns> = reading!(self.pool, connection => {
-                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                    "SELECT {EVENT} FROM events WHERE id = $1 AND (account = $2) IS TRUE \
-                     AND accepted_at >= $3 AND accepted_at <= $4"
-                )))
-                .bind(id.uuid())
-                .bind(account.as_str())
-                .bind(span.first)
-                .bind(span.last)
-                .fetch_optional(&mut *connection)
-                .await?)
-            })?;
-            if let Some(event) = event {
-                return Ok(self.with_fates(vec![event]).await?.pop());
-            }
+        let text = format!(
+            "SELECT {EVENT} FROM events WHERE id = $1 AND (account = $2) IS TRUE \
+             AND accepted_at >= $3 AND accepted_at <= $4"
+        );
+        match self.named(text, account, id.uuid()).await? {
+            Some(event) => Ok(self.with_fates(vec![event]).await?.pop()),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// Adds what became of events, three questions for all of them.

@@ -1,7 +1,16 @@
 //! Where in time to look.
 
-use domain::page::{Cursor, Direction};
+use std::sync::Arc;
+
+use domain::AccountId;
+use domain::page::Cursor;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
+
+use super::History;
+use super::page::is_backwards;
+use crate::Error;
+use crate::bulk::Found;
 
 /// An id is made in the moment of its row's instant, give or take this.
 const SLACK_MS: i64 = 3_600_000;
@@ -43,16 +52,15 @@ impl Span {
 
     /// What of it lies beyond a cursor, the cursor's instant included.
     pub(super) fn beyond(self, cursor: Option<&Cursor>) -> Self {
-        match cursor {
-            None => self,
-            Some(cursor) if cursor.direction == Direction::Prev => Self {
-                first: self.first.max(cursor.at),
-                ..self
-            },
-            Some(cursor) => Self {
-                last: self.last.min(cursor.at),
-                ..self
-            },
+        let Some(at) = cursor.map(|cursor| cursor.at) else {
+            return self;
+        };
+        if is_backwards(cursor) {
+            let first = self.first.max(at);
+            Self { first, ..self }
+        } else {
+            let last = self.last.min(at);
+            Self { last, ..self }
         }
     }
 
@@ -85,6 +93,38 @@ impl Span {
         }
         parts.push(rest);
         parts
+    }
+}
+
+impl History {
+    /// The row of an account that an id names. `text` asks for the id `$1` and the
+    /// account `$2` between the instants `$3` and `$4`.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub(super) async fn named<T: Found>(
+        &self,
+        text: impl Into<Arc<str>>,
+        account: &AccountId,
+        id: Uuid,
+    ) -> Result<Option<T>, Error> {
+        let text = text.into();
+        for span in Span::guesses(id) {
+            let found = reading!(self.pool, connection => {
+                Ok(sqlx::query_as(AssertSqlSafe(Arc::clone(&text)))
+                    .bind(id)
+                    .bind(account.as_str())
+                    .bind(span.first)
+                    .bind(span.last)
+                    .fetch_optional(&mut *connection)
+                    .await?)
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 }
 
