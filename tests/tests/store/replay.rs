@@ -8,7 +8,7 @@ use domain::{
     ReplayStatus, Timestamp,
 };
 use harness::suite::Scenario;
-use store::{Batch, Body, History, NewReplay, Pool, Progress, ReplayRow, Tracked};
+use store::{Batch, Body, Candidate, EventFilter, History, NewReplay, Pool, Progress, ReplayRow, Tracked};
 use uuid::Uuid;
 
 use crate::erasure::erase;
@@ -19,6 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         of_an_endpoint_one_replay_sends_at_a_time,
         a_replay_knows_what_another_one_waits_for,
         erased_events_are_not_counted,
+        what_is_met_is_told_of_whole,
     ]
 }
 
@@ -229,5 +230,39 @@ async fn erased_events_are_not_counted(pool: Pool) -> Result<()> {
     let ended = save(&history, &row, &none).await?;
     let counts = (ended.state.as_str(), ended.matched, ended.succeeded);
     ensure!(counts == ("done", 0, 0), "{ended:?}");
+    Ok(())
+}
+
+/// A delivery that is there has its event, and an event that is planned its
+/// deliveries, whenever somebody asks.
+async fn what_is_met_is_told_of_whole(pool: Pool) -> Result<()> {
+    const EVENTS: u64 = 400;
+    let history = History::new(pool);
+    let endpoint = EndpointId::new();
+    let story = failed(&history, endpoint, 1).await?;
+    let row = start(&history, &story, ReplayId::new()).await?;
+    let newest = EventFilter::default();
+    let recording = async {
+        for second in 2..=EVENTS {
+            failed(&history, endpoint, second).await?;
+        }
+        anyhow::Ok(())
+    };
+    let asking = async {
+        let mut met = 0;
+        while met < EVENTS as usize {
+            let candidates = history.candidates(&row, 1_000).await?;
+            let kept = |one: &Candidate| matches!(one.body, Body::Kept(_));
+            ensure!(candidates.iter().all(kept), "{:?}", candidates.last());
+            met = candidates.len();
+            let events = history.events(&story.account, &newest, None, 8);
+            for event in events.await?.rows {
+                ensure!(!event.planned || event.deliveries.len() == 1, "{event:?}");
+            }
+        }
+        Ok(met)
+    };
+    let ((), met) = tokio::try_join!(recording, asking)?;
+    ensure!(met == EVENTS as usize, "{met}");
     Ok(())
 }

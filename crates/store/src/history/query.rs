@@ -374,6 +374,17 @@ impl History {
             Vec<(Uuid, Vec<u8>)>,
         );
         let (mut deliveries, mut not_sent, planned): Fates = reading!(self.pool, connection => {
+            // First the plans: of those that are there the deliveries are, too.
+            let mut query = QueryBuilder::new("SELECT event_id, not_sent FROM plans WHERE event_id IN (");
+            separate!(query, ids);
+            within!(query, first, last);
+            let planned = query.build_query_as().fetch_all(&mut *connection).await?;
+            let mut query = QueryBuilder::new(
+                "SELECT event_id, endpoint_id, reason FROM not_sent WHERE event_id IN (",
+            );
+            separate!(query, ids);
+            within!(query, first, last);
+            let not_sent = query.build_query_as().fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
                  next_attempt_at FROM deliveries WHERE event_id IN (",
@@ -381,16 +392,6 @@ impl History {
             separate!(query, ids);
             within!(query, first, last);
             let deliveries = query.build_query_as().fetch_all(&mut *connection).await?;
-            let mut query = QueryBuilder::new(
-                "SELECT event_id, endpoint_id, reason FROM not_sent WHERE event_id IN (",
-            );
-            separate!(query, ids);
-            within!(query, first, last);
-            let not_sent = query.build_query_as().fetch_all(&mut *connection).await?;
-            let mut query = QueryBuilder::new("SELECT event_id, not_sent FROM plans WHERE event_id IN (");
-            separate!(query, ids);
-            within!(query, first, last);
-            let planned = query.build_query_as().fetch_all(&mut *connection).await?;
             Ok((deliveries, not_sent, planned))
         })?;
         // Sorted here: an order would tempt the planner to walk an index that has

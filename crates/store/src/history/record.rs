@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{AcceptedEvent, EventId, Outcome, Plan, Record, Timestamp};
 use tokio::join;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::days::Day;
@@ -134,23 +135,39 @@ impl History {
         }
     }
 
-    /// PostgreSQL works on each connection with a process of its own, so half of
-    /// a batch goes over each of two. If one half fails, repeating both adds it.
+    /// PostgreSQL works on each connection with a process of its own, so the events
+    /// go over one and what became of them over another, both at once. Whoever meets
+    /// a delivery meets its event: that half is committed first, or none is.
     async fn try_to_record(&self, batch: Batch<'_>, writing: Writing) -> Result<Tried, Error> {
         let (tried, erased) = match self.pool.0 {
             Engine::Sqlite { .. } => transaction!(self.pool, tx => {
                 let tried = settle(&mut *tx, batch, writing).await?;
-                Ok((tried, tell(&mut *tx, batch, writing).await?))
+                Ok((tried, tell(&mut *tx, batch.events, writing).await?))
             })?,
             Engine::Postgres(_) => {
-                let tried = async {
-                    transaction!(self.pool, tx => { settle(&mut *tx, batch, writing).await })
+                let (told, is_told) = oneshot::channel();
+                let settled = async {
+                    transaction!(self.pool, tx => {
+                        let tried = settle(&mut *tx, batch, writing).await?;
+                        if matches!(tried, Tried::Recorded(_)) {
+                            let untold = |_| Error::Unavailable("events are not told".to_owned());
+                            is_told.await.map_err(untold)?;
+                        }
+                        Ok(tried)
+                    })
                 };
-                let erased = async {
-                    transaction!(self.pool, tx => { tell(&mut *tx, batch, writing).await })
+                let erased = async move {
+                    let erased = transaction!(self.pool, tx => {
+                        tell(&mut *tx, batch.events, writing).await
+                    })?;
+                    // Who does not wait for it has failed by itself.
+                    let _ = told.send(());
+                    Ok::<_, Error>(erased)
                 };
-                let (tried, erased) = join!(tried, erased);
-                (tried?, erased?)
+                let (tried, erased) = join!(settled, erased);
+                // First the half that the other one has waited for.
+                let erased = erased?;
+                (tried?, erased)
             }
         };
         Ok(match tried {
@@ -191,25 +208,25 @@ impl History {
     }
 }
 
-/// Writes events and that they are planned; gives those that are erased.
+/// Writes events; gives those that are erased.
 async fn tell<C: Bulk>(
     connection: &mut C,
-    batch: Batch<'_>,
+    events: &[AcceptedEvent],
     writing: Writing,
 ) -> Result<HashSet<EventId>, Error> {
     let batch = Batch {
-        records: &[],
-        ..batch
+        events,
+        ..Batch::default()
     };
     let marks = Marks::find(connection, told_by(batch)).await?;
     let kept = (!marks.is_empty()).then(|| Kept::of(batch, &marks));
-    let batch = kept.as_ref().map_or(batch, Kept::batch);
-    write::events(connection, batch.events, writing).await?;
-    write::plans(connection, batch.plans, writing).await?;
+    let events = kept.as_ref().map_or(events, |kept| &kept.events);
+    write::events(connection, events, writing).await?;
     Ok(kept.map(|kept| kept.erased).unwrap_or_default())
 }
 
-/// Writes what plans and records make of deliveries, attempts and endpoints.
+/// Writes plans, and what they and records make of deliveries, attempts and
+/// endpoints.
 async fn settle<C: Bulk>(
     connection: &mut C,
     batch: Batch<'_>,
@@ -252,6 +269,7 @@ async fn settle<C: Bulk>(
     if let Some(kept) = &kept {
         changes.findings.erased.events.extend(&kept.erased);
     }
+    write::plans(connection, batch.plans, writing).await?;
     write::deliveries(connection, &changes.deliveries, writing).await?;
     write::attempts(connection, &changes.attempts, writing).await?;
     write::counts(connection, &changes.counts).await?;
