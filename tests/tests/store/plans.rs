@@ -307,9 +307,9 @@ async fn work_in_the_background(asked: &impl Asks, past: &Past, told: &[Chapter]
         dry_run: false,
         created_at: past.day(DAYS),
     };
-    // None has failed for good.
+    // None has failed for good; other scenarios have left replays open.
     asked
-        .reads("a replay of failures", 8, history.start_replay(&replay))
+        .reads("a replay of failures", 16, history.start_replay(&replay))
         .await?;
     let all = NewReplay {
         id: ReplayId::new(),
@@ -327,7 +327,7 @@ async fn work_in_the_background(asked: &impl Asks, past: &Past, told: &[Chapter]
                 // Each with its event, tags and other deliveries.
                 "a replay's next events",
                 32 * 12,
-                history.candidates(&row, 32),
+                history.candidates(&row, 32, all.created_at),
             )
             .await?;
     }

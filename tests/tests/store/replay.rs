@@ -8,7 +8,10 @@ use domain::{
     ReplayStatus, Timestamp,
 };
 use harness::suite::Scenario;
-use store::{Batch, Body, Candidate, EventFilter, History, NewReplay, Pool, Progress, ReplayRow, Tracked};
+use store::{
+    Batch, Body, Candidate, EventFilter, History, NewReplay, Pool, Progress, Quarantined,
+    ReplayRow, Tracked,
+};
 use uuid::Uuid;
 
 use crate::erasure::erase;
@@ -20,6 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         a_replay_knows_what_another_one_waits_for,
         erased_events_are_not_counted,
         what_is_met_is_told_of_whole,
+        an_event_that_is_still_to_be_recorded_is_waited_for,
     ]
 }
 
@@ -36,6 +40,18 @@ async fn failed(history: &History, endpoint: EndpointId, second: u64) -> Result<
         events: &events,
         plans: &plans,
         records: &records,
+    };
+    history.record(batch).await?;
+    Ok(story)
+}
+
+/// Such an event, of which only this was told.
+async fn failed_without_event(history: &History) -> Result<Story> {
+    let story = Story::of(EndpointId::new(), START.plus(Duration::from_secs(1)))?;
+    let batch = Batch {
+        plans: &[story.plan(0)?],
+        records: &[for_good(&story)?],
+        ..Batch::default()
     };
     history.record(batch).await?;
     Ok(story)
@@ -140,7 +156,7 @@ async fn a_replay_knows_what_another_one_waits_for(pool: Pool) -> Result<()> {
     };
     save(&history, &first, &sent).await?;
     let awaited = async |row: &ReplayRow| {
-        let found = history.candidates(row, 8).await?;
+        let found = history.candidates(row, 8, NOW).await?;
         ensure!(found.len() == 1, "{found:?}");
         anyhow::Ok((found[0].awaited, found[0].deliveries.len()))
     };
@@ -189,7 +205,7 @@ async fn erased_events_are_not_counted(pool: Pool) -> Result<()> {
     ensure!(row.matched == 3, "{row:?}");
     erased(&stories[1], NOW.plus(CLAIM)).await?;
     let bodies: Vec<Body> = history
-        .candidates(&row, 8)
+        .candidates(&row, 8, NOW)
         .await?
         .into_iter()
         .map(|one| one.body)
@@ -251,7 +267,7 @@ async fn what_is_met_is_told_of_whole(pool: Pool) -> Result<()> {
     let asking = async {
         let mut met = 0;
         while met < EVENTS as usize {
-            let candidates = history.candidates(&row, 1_000).await?;
+            let candidates = history.candidates(&row, 1_000, NOW).await?;
             let kept = |one: &Candidate| matches!(one.body, Body::Kept(_));
             ensure!(candidates.iter().all(kept), "{:?}", candidates.last());
             met = candidates.len();
@@ -264,5 +280,41 @@ async fn what_is_met_is_told_of_whole(pool: Pool) -> Result<()> {
     };
     let ((), met) = tokio::try_join!(recording, asking)?;
     ensure!(met == EVENTS as usize, "{met}");
+    Ok(())
+}
+
+/// Deliveries come over another stream than events, and may be faster.
+async fn an_event_that_is_still_to_be_recorded_is_waited_for(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let story = failed_without_event(&history).await?;
+    let row = start(&history, &story, ReplayId::new()).await?;
+    let body = async |now| {
+        let mut found = history.candidates(&row, 8, now).await?;
+        let candidate = found.pop().context("it has failed")?;
+        anyhow::Ok(candidate.body)
+    };
+    ensure!(body(NOW).await? == Body::Untold);
+    let much_later = NOW.plus(Duration::from_secs(7_200));
+    ensure!(body(much_later).await? == Body::Expired);
+    let with = Batch {
+        events: &[story.accepted()?],
+        ..Batch::default()
+    };
+    history.record(with).await?;
+    ensure!(matches!(body(NOW).await?, Body::Kept(_)));
+
+    let refused = failed_without_event(&history).await?;
+    let row = start(&history, &refused, ReplayId::new()).await?;
+    let item = Quarantined {
+        kind: "event",
+        name: "it",
+        event: refused.event,
+    };
+    history.quarantine(item, "too large", NOW).await?;
+    let found = history.candidates(&row, 8, NOW).await?;
+    ensure!(
+        found.len() == 1 && found[0].body == Body::Expired,
+        "{found:?}"
+    );
     Ok(())
 }

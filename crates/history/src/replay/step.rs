@@ -99,7 +99,7 @@ impl Step<'_> {
             .shared
             .deps
             .store
-            .candidates(&self.row, LOOKED_AT)
+            .candidates(&self.row, LOOKED_AT, now())
             .await?;
         let is_last = candidates.len() < LOOKED_AT;
         let mut new = Vec::new();
@@ -108,9 +108,11 @@ impl Step<'_> {
             if progress.tracked.len() >= room {
                 break;
             }
+            if !self.decide(candidate, endpoint, &mut new, progress) {
+                break;
+            }
             looked_at += 1;
             progress.cursor = Some((candidate.accepted_at, candidate.event_id));
-            self.decide(candidate, endpoint, &mut new, progress);
         }
         let published = futures::future::try_join_all(
             new.into_iter()
@@ -122,13 +124,15 @@ impl Step<'_> {
         Ok(is_last && looked_at == candidates.len())
     }
 
+    /// Begins what is to be done about an event; nothing, and `false`, if that is
+    /// not known yet.
     fn decide<'e>(
         &self,
         candidate: &Candidate,
         endpoint: &'e Endpoint,
         new: &mut Vec<NewDelivery<'e>>,
         progress: &mut Progress,
-    ) {
+    ) -> bool {
         let event = EventId::from_uuid(candidate.event_id);
         let own = DeliveryId::replayed(self.id, event);
         let track = |delivery: Uuid| Tracked {
@@ -147,6 +151,7 @@ impl Step<'_> {
             Fate::Send => match &candidate.body {
                 Body::Erased { counted } => progress.erased += i64::from(*counted),
                 Body::Expired => progress.failed += 1,
+                Body::Untold => return false,
                 Body::Kept(body) => match self.carried(candidate, body) {
                     None => progress.failed += 1,
                     Some(carried) => {
@@ -162,6 +167,7 @@ impl Step<'_> {
                 },
             },
         }
+        true
     }
 
     /// `None`: the rows cannot be read.

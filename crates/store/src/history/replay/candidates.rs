@@ -1,6 +1,7 @@
 //! The next events of a replay, with what is known of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use domain::{AccountId, EventId, Timestamp};
 use sqlx::QueryBuilder;
@@ -45,8 +46,11 @@ pub struct Candidate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     Kept(Vec<u8>),
-    /// It is older than events are kept.
+    /// It is older than events are kept, or could not be recorded.
     Expired,
+    /// It is so young that it is still to be recorded: its deliveries come over
+    /// another stream, and were faster.
+    Untold,
     /// `counted`: since the replay has counted it.
     Erased {
         counted: bool,
@@ -85,6 +89,9 @@ impl Kept {
     }
 }
 
+/// Recording lags less, or somebody was told long ago.
+const LAG: Duration = Duration::from_secs(3_600);
+
 /// An event, behind when it was accepted in Unix milliseconds.
 type Place = (i64, Uuid);
 
@@ -95,7 +102,12 @@ impl History {
     /// # Errors
     ///
     /// An outage.
-    pub async fn candidates(&self, row: &ReplayRow, limit: usize) -> Result<Vec<Candidate>, Error> {
+    pub async fn candidates(
+        &self,
+        row: &ReplayRow,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Candidate>, Error> {
         let selection = Selection::of(row);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let places: Vec<Place> = reading!(self.pool, connection => {
@@ -112,7 +124,7 @@ impl History {
         // is found there.
         let awaited = self.awaited_elsewhere(row, &places).await?;
         let deliveries = self.known_among(row, &places).await?;
-        let mut bodies = self.bodies(row, &places).await?;
+        let mut bodies = self.bodies(row, &places, now).await?;
         let candidate = |(accepted_at, event_id): Place| {
             let of_event = deliveries.iter().filter(|one| one.event_id == event_id);
             let (event_type, body) = bodies
@@ -165,6 +177,7 @@ impl History {
         &self,
         row: &ReplayRow,
         places: &[Place],
+        now: Timestamp,
     ) -> Result<HashMap<Uuid, (String, Body)>, Error> {
         let kept: Vec<Kept> = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
@@ -182,7 +195,34 @@ impl History {
         for event in self.erased_with_their_account(row, &missing).await? {
             bodies.insert(event, (String::new(), Body::Erased { counted: true }));
         }
+        let oldest = now.unix_millis().saturating_sub(LAG.as_millis() as i64);
+        let young = missing.iter().filter(|(at, _)| *at >= oldest);
+        let young: Vec<Uuid> = young.map(|(_, id)| *id).collect();
+        let refused = self.refused_among(&young).await?;
+        for event in young.into_iter().filter(|event| !refused.contains(event)) {
+            let untold = || (String::new(), Body::Untold);
+            bodies.entry(event).or_insert_with(untold);
+        }
         Ok(bodies)
+    }
+
+    /// Which of these events the tables did not take.
+    async fn refused_among(&self, events: &[Uuid]) -> Result<HashSet<Uuid>, Error> {
+        if events.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let found: Vec<Uuid> = reading!(self.pool, connection => {
+            let mut query = QueryBuilder::new(
+                "SELECT event_id FROM quarantine WHERE kind = 'event' AND event_id IN (",
+            );
+            let mut ids = query.separated(", ");
+            for event in events {
+                ids.push_bind(*event);
+            }
+            query.push(")");
+            Ok(query.build_query_scalar().fetch_all(&mut *connection).await?)
+        })?;
+        Ok(found.into_iter().collect())
     }
 
     /// Which of these events, that are not kept, were erased. Of an account nothing
