@@ -1,7 +1,8 @@
 -- Every question is planned once for each connection, over the tables of all
 -- days, and anew whenever one of them was analyzed or vacuumed: that takes ten
 -- times as long as answering. Plans do not depend on how many rows there are, so
--- a day's table is looked at again when it has twice the rows, not a tenth more.
+-- no day's table is analyzed. Of rows that are only added there is nothing to be
+-- vacuumed; where rows are changed or deleted autovacuum comes as ever.
 CREATE OR REPLACE FUNCTION make_day(divided TEXT, day BIGINT) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
     part TEXT := divided || '_' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD');
@@ -15,13 +16,13 @@ BEGIN
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH '
-        '(autovacuum_analyze_scale_factor = 1, autovacuum_vacuum_insert_scale_factor = 1)',
+        '(autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_insert_threshold = -1)',
         part, divided);
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
         divided, part, first, first + 86400000);
 END $$;
 
--- The days that were made ahead.
+-- The days that are there.
 DO $$
 DECLARE
     part REGCLASS;
@@ -30,7 +31,7 @@ BEGIN
         WHERE inhparent IN ('events'::regclass, 'event_tags'::regclass, 'plans'::regclass,
             'not_sent'::regclass, 'deliveries'::regclass, 'attempts'::regclass)
     LOOP
-        EXECUTE format('ALTER TABLE %s SET (autovacuum_analyze_scale_factor = 1, '
-            'autovacuum_vacuum_insert_scale_factor = 1)', part);
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_analyze_threshold = 2147483647, '
+            'autovacuum_vacuum_insert_threshold = -1)', part);
     END LOOP;
 END $$;

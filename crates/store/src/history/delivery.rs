@@ -25,9 +25,8 @@ impl History {
         id: DeliveryId,
     ) -> Result<Option<(String, DeliveryRow)>, Error> {
         let text = "SELECT event_type, id, event_id, endpoint_id, cause, state, reason, attempts, \
-                    next_attempt_at FROM deliveries WHERE id = $1 AND (account = $2) IS TRUE \
-                    AND accepted_at >= $3 AND accepted_at <= $4 LIMIT 1";
-        let found: Option<Typed> = self.named(text, account, id.uuid()).await?;
+                    next_attempt_at FROM deliveries WHERE id = $1 AND (account = $2) IS TRUE";
+        let found: Option<Typed> = self.named(text, "accepted_at", account, id.uuid()).await?;
         Ok(found.map(|found| (found.event_type, found.row)))
     }
 }

@@ -100,16 +100,22 @@ macro_rules! separate {
     }};
 }
 
-/// Ends a list of ids, and says between which instants their events were
-/// accepted.
+/// Ends a list of ids whose events were accepted in a span, and gives whether the
+/// text is worth to be kept.
 macro_rules! within {
-    ($query:ident, $first:expr, $last:expr) => {
-        $query
-            .push(") AND accepted_at >= ")
-            .push_bind($first)
-            .push(" AND accepted_at <= ")
-            .push_bind($last)
-    };
+    ($query:ident, $span:expr) => {{
+        let span: Span = $span;
+        let bounds = span.if_short("accepted_at");
+        match &bounds {
+            Some(literal) => $query.push(")").push(literal),
+            None => $query
+                .push(") AND accepted_at >= ")
+                .push_bind(span.first)
+                .push(" AND accepted_at <= ")
+                .push_bind(span.last),
+        };
+        bounds.is_none()
+    }};
 }
 
 impl History {
@@ -166,22 +172,22 @@ impl History {
         let text = format!(
             "SELECT {SUMMARY}, url, request_headers, response_headers, response_body, \
              response_truncated, failure_message, trace_id, span_id FROM attempts \
-             WHERE id = $1 AND (account = $2) IS TRUE AND started_at >= $3 AND started_at <= $4"
+             WHERE id = $1 AND (account = $2) IS TRUE"
         );
-        self.named(text, account, id.uuid()).await
+        self.named(&text, "started_at", account, id.uuid()).await
     }
 
     async fn whereabouts(&self, event: Uuid, delivery: Uuid) -> Result<Option<Whereabouts>, Error> {
-        for span in Span::guesses(event) {
+        for guess in Span::guesses(event, "accepted_at") {
             let found = reading!(self.pool, connection => {
-                Ok(sqlx::query_as(
+                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
                     "SELECT state, reason, last_number, next_attempt_at FROM deliveries \
-                     WHERE event_id = $1 AND id = $2 AND accepted_at >= $3 AND accepted_at <= $4",
-                )
+                     WHERE event_id = $1 AND id = $2{}",
+                    guess.bounds
+                )))
                 .bind(event)
                 .bind(delivery)
-                .bind(span.first)
-                .bind(span.last)
+                .persistent(guess.is_everywhere)
                 .fetch_optional(&mut *connection)
                 .await?)
             })?;
@@ -193,15 +199,14 @@ impl History {
     }
 
     async fn posted(&self, event: Uuid) -> Result<Option<Posted>, Error> {
-        for span in Span::guesses(event) {
+        for guess in Span::guesses(event, "accepted_at") {
             let found = reading!(self.pool, connection => {
-                Ok(sqlx::query_as(
-                    "SELECT body, tags FROM events \
-                     WHERE id = $1 AND accepted_at >= $2 AND accepted_at <= $3",
-                )
+                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
+                    "SELECT body, tags FROM events WHERE id = $1{}",
+                    guess.bounds
+                )))
                 .bind(event)
-                .bind(span.first)
-                .bind(span.last)
+                .persistent(guess.is_everywhere)
                 .fetch_optional(&mut *connection)
                 .await?)
             })?;
@@ -333,15 +338,15 @@ impl History {
     /// Events by instant and id, in no order.
     async fn events_by_id(&self, keys: &[(i64, Uuid)]) -> Result<Vec<EventColumns>, Error> {
         let instants = || keys.iter().map(|(at, _)| *at);
-        let (Some(first), Some(last)) = (instants().min(), instants().max()) else {
+        let Some(span) = Span::of(instants()) else {
             return Ok(Vec::new());
         };
         let ids: Vec<Uuid> = keys.iter().map(|(_, id)| *id).collect();
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE id IN ("));
             separate!(query, ids);
-            within!(query, first, last);
-            Ok(query.build_query_as().fetch_all(&mut *connection).await?)
+            let kept = within!(query, span);
+            Ok(query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?)
         })
     }
 
@@ -351,11 +356,8 @@ impl History {
     ///
     /// An outage.
     pub async fn event(&self, account: &AccountId, id: EventId) -> Result<Option<EventRow>, Error> {
-        let text = format!(
-            "SELECT {EVENT} FROM events WHERE id = $1 AND (account = $2) IS TRUE \
-             AND accepted_at >= $3 AND accepted_at <= $4"
-        );
-        match self.named(text, account, id.uuid()).await? {
+        let text = format!("SELECT {EVENT} FROM events WHERE id = $1 AND (account = $2) IS TRUE");
+        match self.named(&text, "accepted_at", account, id.uuid()).await? {
             Some(event) => Ok(self.with_fates(vec![event]).await?.pop()),
             None => Ok(None),
         }
@@ -364,7 +366,7 @@ impl History {
     /// Adds what became of events, three questions for all of them.
     async fn with_fates(&self, events: Vec<EventColumns>) -> Result<Vec<EventRow>, Error> {
         let instants = || events.iter().map(|event| event.accepted_at);
-        let (Some(first), Some(last)) = (instants().min(), instants().max()) else {
+        let Some(span) = Span::of(instants()) else {
             return Ok(Vec::new());
         };
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
@@ -377,21 +379,21 @@ impl History {
             // First the plans: of those that are there the deliveries are, too.
             let mut query = QueryBuilder::new("SELECT event_id, not_sent FROM plans WHERE event_id IN (");
             separate!(query, ids);
-            within!(query, first, last);
-            let planned = query.build_query_as().fetch_all(&mut *connection).await?;
+            let kept = within!(query, span);
+            let planned = query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT event_id, endpoint_id, reason FROM not_sent WHERE event_id IN (",
             );
             separate!(query, ids);
-            within!(query, first, last);
-            let not_sent = query.build_query_as().fetch_all(&mut *connection).await?;
+            let kept = within!(query, span);
+            let not_sent = query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
                  next_attempt_at FROM deliveries WHERE event_id IN (",
             );
             separate!(query, ids);
-            within!(query, first, last);
-            let deliveries = query.build_query_as().fetch_all(&mut *connection).await?;
+            let kept = within!(query, span);
+            let deliveries = query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
             Ok((deliveries, not_sent, planned))
         })?;
         // Sorted here: an order would tempt the planner to walk an index that has

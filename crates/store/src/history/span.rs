@@ -1,7 +1,5 @@
 //! Where in time to look.
 
-use std::sync::Arc;
-
 use domain::AccountId;
 use domain::page::Cursor;
 use sqlx::AssertSqlSafe;
@@ -15,6 +13,9 @@ use crate::bulk::Found;
 /// An id is made in the moment of its row's instant, give or take this.
 const SLACK_MS: i64 = 3_600_000;
 
+/// A question about so few days is planned for each call.
+const SHORT_MS: i64 = 2 * DAY_MS;
+
 /// How far from its beginning a list is looked for first, and how far then.
 const REACHES_MS: [i64; 2] = [2 * DAY_MS, 16 * DAY_MS];
 const DAY_MS: i64 = 86_400_000;
@@ -27,10 +28,12 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) const ALL: Self = Self {
-        first: i64::MIN,
-        last: i64::MAX,
-    };
+    /// From the first of these instants to the last; `None` of none.
+    pub(super) fn of(instants: impl Iterator<Item = i64> + Clone) -> Option<Self> {
+        let first = instants.clone().min()?;
+        let last = instants.max()?;
+        Some(Self { first, last })
+    }
 
     /// Around the time that a UUIDv7 holds; another kind of id holds none.
     pub(super) fn near(id: Uuid) -> Option<Self> {
@@ -45,9 +48,34 @@ impl Span {
         })
     }
 
-    /// Where the row of an id most likely is, then everywhere.
-    pub(super) fn guesses(id: Uuid) -> impl Iterator<Item = Self> {
-        Self::near(id).into_iter().chain([Self::ALL])
+    /// Conditions on `column`, the instant of the row that an id names: where it most
+    /// likely is, then none.
+    pub(super) fn guesses(id: Uuid, column: &str) -> impl Iterator<Item = Guess> {
+        let near = Self::near(id).map(|near| Guess {
+            bounds: near.literal(column),
+            is_everywhere: false,
+        });
+        let everywhere = Guess {
+            bounds: String::new(),
+            is_everywhere: true,
+        };
+        near.into_iter().chain([everywhere])
+    }
+
+    /// The condition that `column` lies in it, for a question that is planned for
+    /// this call alone. PostgreSQL plans a question once for each connection over the
+    /// tables of all days, and again whenever one of them was vacuumed, which takes ten
+    /// times as long as answering; over the few tables of literal bounds it takes as
+    /// long as answering.
+    fn literal(self, column: &str) -> String {
+        let Self { first, last } = self;
+        format!(" AND {column} >= {first} AND {column} <= {last}")
+    }
+
+    /// The bounds as they are written, if it is short enough for that.
+    pub(super) fn if_short(self, column: &str) -> Option<String> {
+        let is_short = self.last.saturating_sub(self.first) <= SHORT_MS;
+        is_short.then(|| self.literal(column))
     }
 
     /// What of it lies beyond a cursor, the cursor's instant included.
@@ -96,27 +124,36 @@ impl Span {
     }
 }
 
+/// Where to look for a row.
+#[derive(Debug)]
+pub(super) struct Guess {
+    /// The end of a condition, with literals.
+    pub(super) bounds: String,
+    /// Then the text is always the same, and worth to be kept.
+    pub(super) is_everywhere: bool,
+}
+
 impl History {
     /// The row of an account that an id names. `text` asks for the id `$1` and the
-    /// account `$2` between the instants `$3` and `$4`.
+    /// account `$2`; `instant` is the column of the row's instant.
     ///
     /// # Errors
     ///
     /// An outage.
     pub(super) async fn named<T: Found>(
         &self,
-        text: impl Into<Arc<str>>,
+        text: &str,
+        instant: &str,
         account: &AccountId,
         id: Uuid,
     ) -> Result<Option<T>, Error> {
-        let text = text.into();
-        for span in Span::guesses(id) {
+        for guess in Span::guesses(id, instant) {
+            let text = format!("{text}{}", guess.bounds);
             let found = reading!(self.pool, connection => {
-                Ok(sqlx::query_as(AssertSqlSafe(Arc::clone(&text)))
+                Ok(sqlx::query_as(AssertSqlSafe(text))
                     .bind(id)
                     .bind(account.as_str())
-                    .bind(span.first)
-                    .bind(span.last)
+                    .persistent(guess.is_everywhere)
                     .fetch_optional(&mut *connection)
                     .await?)
             })?;
@@ -139,13 +176,38 @@ mod tests {
         let at = i64::try_from(at).unwrap_or_default();
         let span = Span::near(id);
         assert!(span.is_some_and(|span| span.first < at && at < span.last));
-        assert_eq!(Span::guesses(id).count(), 2);
+        let guesses: Vec<Guess> = Span::guesses(id, "at").collect();
+        let near = " AND at >= 1747144074123 AND at <= 1747151274123";
+        let bounds: Vec<&str> = guesses.iter().map(|guess| guess.bounds.as_str()).collect();
+        assert_eq!(bounds, [near, ""]);
+        assert!(!guesses[0].is_everywhere && guesses[1].is_everywhere);
     }
 
     #[test]
     fn another_kind_may_be_of_any_time() {
         let derived = Uuid::new_v5(&Uuid::nil(), b"operational");
-        assert_eq!(Span::guesses(derived).collect::<Vec<_>>(), [Span::ALL]);
+        let guesses: Vec<Guess> = Span::guesses(derived, "at").collect();
+        assert!(guesses.len() == 1 && guesses[0].is_everywhere);
+    }
+
+    #[test]
+    fn bounds_are_literals_where_they_are_few_days_apart() {
+        let two_days = Span {
+            first: 0,
+            last: 2 * DAY_MS,
+        };
+        let more = Span {
+            last: 2 * DAY_MS + 1,
+            ..two_days
+        };
+        assert!(two_days.if_short("at").is_some());
+        let all = Span {
+            first: i64::MIN,
+            last: i64::MAX,
+        };
+        for long in [more, all] {
+            assert_eq!(long.if_short("at"), None);
+        }
     }
 
     #[test]
