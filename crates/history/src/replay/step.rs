@@ -2,6 +2,7 @@
 //! new deliveries begin as there is room for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::replay::allowance;
@@ -11,14 +12,21 @@ use domain::{
 };
 use store::{Body, Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
 use telemetry::trace;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::Shared;
 use crate::again::NewDelivery;
 use crate::jobs::{Stepped, now};
 
-/// Events that are looked at in one step: of some, nothing is to be sent.
-const LOOKED_AT: usize = 128;
+/// Events that are looked at in one step, at least, and for each delivery that there
+/// is room for: of some, nothing is to be sent.
+const LOOKED_AT: usize = 32;
+const LOOKED_AT_EACH: usize = 2;
+
+/// Deliveries begin so far apart: a live one that comes between waits for few of
+/// them, where all at once would take the machine for a while.
+const APART: Duration = Duration::from_millis(2);
 
 pub(super) struct Step<'a> {
     pub(super) shared: &'a Shared,
@@ -95,13 +103,10 @@ impl Step<'_> {
         room: usize,
         progress: &mut Progress,
     ) -> Result<bool, Error> {
-        let candidates = self
-            .shared
-            .deps
-            .store
-            .candidates(&self.row, LOOKED_AT, now())
-            .await?;
-        let is_last = candidates.len() < LOOKED_AT;
+        let limit = LOOKED_AT.max(room * LOOKED_AT_EACH);
+        let store = &self.shared.deps.store;
+        let candidates = store.candidates(&self.row, limit, now()).await?;
+        let is_last = candidates.len() < limit;
         let mut new = Vec::new();
         let mut looked_at = 0;
         for candidate in &candidates {
@@ -114,10 +119,14 @@ impl Step<'_> {
             looked_at += 1;
             progress.cursor = Some((candidate.accepted_at, candidate.event_id));
         }
-        let published = futures::future::try_join_all(
-            new.into_iter()
-                .map(|delivery| delivery.publish(self.shared)),
-        );
+        let published = new
+            .into_iter()
+            .zip(0..)
+            .map(|(delivery, place)| async move {
+                sleep(APART * place).await;
+                delivery.publish(self.shared).await
+            });
+        let published = futures::future::try_join_all(published);
         published
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;

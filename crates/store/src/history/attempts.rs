@@ -205,7 +205,7 @@ impl History {
                     "SELECT {SUMMARY} FROM (SELECT {SUMMARY}, account, trace_id FROM attempts WHERE "
                 ));
                 along!(query, path, account, &filter);
-                span!(query, "started_at", "id", part, cursor);
+                let kept = span!(query, "started_at", "id", part, cursor);
                 query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
                 beside!(query, "account", account.as_str());
                 if let Some(endpoint) = filter.endpoint {
@@ -232,7 +232,7 @@ impl History {
                 order!(query, "started_at", "id", backwards);
                 query.push(" LIMIT ").push_bind(missing(limit, &rows));
                 let found: Vec<AttemptSummary> =
-                    query.build_query_as().fetch_all(&mut *connection).await?;
+                    query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
                 rows.extend(found);
                 if rows.len() >= limit {
                     return Ok(Found { rows, ended_at: None });
@@ -243,10 +243,10 @@ impl History {
             }
             let mut query = QueryBuilder::new("SELECT started_at, id FROM attempts WHERE ");
             along!(query, path, account, &filter);
-            span!(query, "started_at", "id", span, cursor);
+            let kept = span!(query, "started_at", "id", span, cursor);
             query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
             let ended_at: Option<(i64, Uuid)> =
-                query.build_query_as().fetch_optional(&mut *connection).await?;
+                query.build_query_as().persistent(kept).fetch_optional(&mut *connection).await?;
             Ok(Found { rows, ended_at })
         })
     }

@@ -26,19 +26,15 @@ pub struct Found<T> {
     pub ended_at: Option<(i64, Uuid)>,
 }
 
-/// Adds what lies in a part of a span and beyond the cursor, in its order.
-/// Divided tables are pruned by the instant alone.
+/// Adds what lies in a part of a span and beyond the cursor, in its order, and gives
+/// whether the text is worth to be kept. Divided tables are pruned by the instant
+/// alone.
 macro_rules! span {
     ($query:ident, $time:literal, $id:literal, $part:expr, $cursor:expr) => {{
         let part: $crate::history::span::Span = $part;
         let cursor: Option<&domain::page::Cursor> = $cursor;
         let backwards = $crate::history::page::is_backwards(cursor);
-        $query
-            .push(concat!(" AND ", $time, " >= "))
-            .push_bind(part.first);
-        $query
-            .push(concat!(" AND ", $time, " <= "))
-            .push_bind(part.last);
+        let kept = between!($query, $time, part);
         if let Some(cursor) = cursor {
             let beyond = if backwards { ") > (" } else { ") < (" };
             $query
@@ -51,6 +47,25 @@ macro_rules! span {
                 .push(")");
         }
         order!($query, $time, $id, backwards);
+        kept
+    }};
+}
+
+/// Adds that an instant lies in a span, and gives whether the text is worth to be
+/// kept.
+macro_rules! between {
+    ($query:ident, $time:literal, $span:expr) => {{
+        let span: $crate::history::span::Span = $span;
+        let literal = span.literal_if_short($time);
+        match &literal {
+            Some(literal) => $query.push(literal),
+            None => $query
+                .push(concat!(" AND ", $time, " >= "))
+                .push_bind(span.first)
+                .push(concat!(" AND ", $time, " <= "))
+                .push_bind(span.last),
+        };
+        literal.is_none()
     }};
 }
 

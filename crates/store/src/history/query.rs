@@ -100,24 +100,6 @@ macro_rules! separate {
     }};
 }
 
-/// Ends a list of ids whose events were accepted in a span, and gives whether the
-/// text is worth to be kept.
-macro_rules! within {
-    ($query:ident, $span:expr) => {{
-        let span: Span = $span;
-        let bounds = span.if_short("accepted_at");
-        match &bounds {
-            Some(literal) => $query.push(")").push(literal),
-            None => $query
-                .push(") AND accepted_at >= ")
-                .push_bind(span.first)
-                .push(" AND accepted_at <= ")
-                .push_bind(span.last),
-        };
-        bounds.is_none()
-    }};
-}
-
 impl History {
     /// One attempt of an account.
     ///
@@ -251,10 +233,10 @@ impl History {
                         query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
                     }
                 }
-                span!(query, "accepted_at", "id", part, cursor);
+                let kept = span!(query, "accepted_at", "id", part, cursor);
                 query.push(" LIMIT ").push_bind(missing(limit, &events));
                 let found: Vec<EventColumns> =
-                    query.build_query_as().fetch_all(&mut *connection).await?;
+                    query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
                 events.extend(found);
                 if events.len() >= limit {
                     break;
@@ -297,7 +279,7 @@ impl History {
                 query.push_bind(account.as_str());
                 query.push(" AND name = ").push_bind(name.as_str());
                 query.push(" AND value = ").push_bind(value.as_str());
-                span!(query, "accepted_at", "event_id", part, cursor);
+                let kept = span!(query, "accepted_at", "event_id", part, cursor);
                 query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
                 if !filter.event_type.is_empty() {
                     beside!(query, "event_type", filter.event_type.as_str());
@@ -305,7 +287,7 @@ impl History {
                 order!(query, "accepted_at", "event_id", backwards);
                 query.push(" LIMIT ").push_bind(missing(limit, &tagged));
                 let found: Vec<(i64, Uuid)> =
-                    query.build_query_as().fetch_all(&mut *connection).await?;
+                    query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
                 tagged.extend(found);
                 if tagged.len() >= limit {
                     return Ok((tagged, None));
@@ -320,9 +302,9 @@ impl History {
             query.push_bind(account.as_str());
             query.push(" AND name = ").push_bind(name.as_str());
             query.push(" AND value = ").push_bind(value.as_str());
-            span!(query, "accepted_at", "event_id", span, cursor);
+            let kept = span!(query, "accepted_at", "event_id", span, cursor);
             query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-            Ok((tagged, query.build_query_as().fetch_optional(&mut *connection).await?))
+            Ok((tagged, query.build_query_as().persistent(kept).fetch_optional(&mut *connection).await?))
         })?;
         let mut events = self.events_by_id(&tagged).await?;
         events.sort_by_key(|event| (event.accepted_at, event.id));
@@ -345,7 +327,8 @@ impl History {
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE id IN ("));
             separate!(query, ids);
-            let kept = within!(query, span);
+            query.push(")");
+            let kept = between!(query, "accepted_at", span);
             Ok(query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?)
         })
     }
@@ -379,20 +362,23 @@ impl History {
             // First the plans: of those that are there the deliveries are, too.
             let mut query = QueryBuilder::new("SELECT event_id, not_sent FROM plans WHERE event_id IN (");
             separate!(query, ids);
-            let kept = within!(query, span);
+            query.push(")");
+            let kept = between!(query, "accepted_at", span);
             let planned = query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT event_id, endpoint_id, reason FROM not_sent WHERE event_id IN (",
             );
             separate!(query, ids);
-            let kept = within!(query, span);
+            query.push(")");
+            let kept = between!(query, "accepted_at", span);
             let not_sent = query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
             let mut query = QueryBuilder::new(
                 "SELECT id, event_id, endpoint_id, cause, state, reason, attempts, \
                  next_attempt_at FROM deliveries WHERE event_id IN (",
             );
             separate!(query, ids);
-            let kept = within!(query, span);
+            query.push(")");
+            let kept = between!(query, "accepted_at", span);
             let deliveries = query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
             Ok((deliveries, not_sent, planned))
         })?;

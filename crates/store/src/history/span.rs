@@ -73,7 +73,7 @@ impl Span {
     }
 
     /// The bounds as they are written, if it is short enough for that.
-    pub(super) fn if_short(self, column: &str) -> Option<String> {
+    pub(super) fn literal_if_short(self, column: &str) -> Option<String> {
         let is_short = self.last.saturating_sub(self.first) <= SHORT_MS;
         is_short.then(|| self.literal(column))
     }
@@ -192,21 +192,21 @@ mod tests {
 
     #[test]
     fn bounds_are_literals_where_they_are_few_days_apart() {
-        let two_days = Span {
+        let short = Span {
             first: 0,
-            last: 2 * DAY_MS,
+            last: SHORT_MS,
         };
         let more = Span {
-            last: 2 * DAY_MS + 1,
-            ..two_days
+            last: SHORT_MS + 1,
+            ..short
         };
-        assert!(two_days.if_short("at").is_some());
+        assert!(short.literal_if_short("at").is_some());
         let all = Span {
             first: i64::MIN,
             last: i64::MAX,
         };
         for long in [more, all] {
-            assert_eq!(long.if_short("at"), None);
+            assert_eq!(long.literal_if_short("at"), None);
         }
     }
 
