@@ -2,7 +2,6 @@
 //! new deliveries begin as there is room for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use domain::replay::allowance;
@@ -12,7 +11,6 @@ use domain::{
 };
 use store::{Body, Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinished};
 use telemetry::trace;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::Shared;
@@ -23,10 +21,6 @@ use crate::jobs::{Stepped, now};
 /// is room for: of some, nothing is to be sent.
 const LOOKED_AT: usize = 32;
 const LOOKED_AT_EACH: usize = 2;
-
-/// Deliveries begin so far apart: a live one that comes between waits for few of
-/// them, where all at once would take the machine for a while.
-const APART: Duration = Duration::from_millis(2);
 
 pub(super) struct Step<'a> {
     pub(super) shared: &'a Shared,
@@ -119,14 +113,10 @@ impl Step<'_> {
             looked_at += 1;
             progress.cursor = Some((candidate.accepted_at, candidate.event_id));
         }
-        let published = new
-            .into_iter()
-            .zip(0..)
-            .map(|(delivery, place)| async move {
-                sleep(APART * place).await;
-                delivery.publish(self.shared).await
-            });
-        let published = futures::future::try_join_all(published);
+        let published = futures::future::try_join_all(
+            new.into_iter()
+                .map(|delivery| delivery.publish(self.shared)),
+        );
         published
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;
