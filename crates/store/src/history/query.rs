@@ -118,7 +118,7 @@ impl History {
         let delivery = self
             .whereabouts(summary.event_id, summary.delivery_id)
             .await?;
-        let posted = self.posted(summary.event_id).await?;
+        let posted = self.posted(account, summary.event_id).await?;
         let (request_body, tags) = posted.unzip();
         let next = delivery
             .as_ref()
@@ -180,23 +180,9 @@ impl History {
         Ok(None)
     }
 
-    async fn posted(&self, event: Uuid) -> Result<Option<Posted>, Error> {
-        for guess in Span::guesses(event, "accepted_at") {
-            let found = reading!(self.pool, connection => {
-                Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                    "SELECT body, tags FROM events WHERE id = $1{}",
-                    guess.bounds
-                )))
-                .bind(event)
-                .persistent(guess.is_everywhere)
-                .fetch_optional(&mut *connection)
-                .await?)
-            })?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+    async fn posted(&self, account: &AccountId, event: Uuid) -> Result<Option<Posted>, Error> {
+        let text = "SELECT body, tags FROM events WHERE id = $1 AND (account = $2) IS TRUE";
+        self.named(text, "accepted_at", account, event).await
     }
 
     /// Events of an account beyond a cursor, nearest first, at most `limit`.
