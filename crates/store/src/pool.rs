@@ -7,7 +7,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, PgPool, Sqlite, SqlitePool};
+use sqlx::{Connection as _, Executor as _, PgPool, Sqlite, SqlitePool};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -18,6 +18,9 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 pub(crate) const STATEMENTS: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(3);
 const CONNECTIONS: u32 = 16;
+/// A connection that has lain longer than this is tested before it is used. Not
+/// every one: that is a round trip more, as long as most answers take.
+const UNTESTED: Duration = Duration::from_secs(1);
 /// Recording has a text for each table and number of rows.
 const STATEMENTS_KEPT: usize = 256;
 /// SQLite's, in KiB behind the minus: where rows are added stays in memory.
@@ -155,6 +158,7 @@ impl Pool {
             let pool = |connections, options| {
                 SqlitePoolOptions::new()
                     .max_connections(connections)
+                    .test_before_acquire(false)
                     .acquire_timeout(ACQUIRE)
                     .connect_lazy_with(options)
             };
@@ -168,6 +172,13 @@ impl Pool {
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
                 .acquire_timeout(ACQUIRE)
+                .test_before_acquire(false)
+                .before_acquire(|connection, held| {
+                    Box::pin(async move {
+                        let is_fresh = held.idle_for < UNTESTED;
+                        Ok(is_fresh || connection.ping().await.is_ok())
+                    })
+                })
                 .after_connect(|connection, _| {
                     Box::pin(async move { connection.execute(PLANNING).await.map(drop) })
                 })

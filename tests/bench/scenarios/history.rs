@@ -28,8 +28,9 @@ const DAYS: u32 = 90;
 const ENDPOINTS: usize = 1_000;
 
 /// As k8s/components/cloudnative-pg has them.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
     ("shared_buffers", "1GB"),
+    ("wal_compression", "lz4"),
     ("max_wal_size", "4GB"),
     ("checkpoint_timeout", "15min"),
 ];
@@ -44,7 +45,7 @@ const WARMING: usize = 32;
 const PER_SECOND: f64 = 50.0;
 
 /// Attempts a second that are offered meanwhile.
-const OFFERED: f64 = 11_000.0;
+const OFFERED: f64 = 10_200.0;
 
 pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let name = format!("PostgreSQL, {DAYS} days, {ENDPOINTS} endpoints");
@@ -293,10 +294,13 @@ async fn sample(
         times.push(asked.elapsed());
     }
     times.sort_unstable();
-    let place = times.len() * 99 / 100;
-    let p99 = times.get(place).copied().unwrap_or_default();
-    let name = format!("p99, {name}");
-    outcome.against(name, p99.as_secs_f64() * 1e3, "ms", Target::AtMost(20.0));
+    let percentile = |percent: usize| {
+        let time = times.get(times.len() * percent / 100).copied();
+        time.unwrap_or_default().as_secs_f64() * 1e3
+    };
+    outcome.figure(format!("p50, {name}"), percentile(50), "ms");
+    let wanted = Target::AtMost(20.0);
+    outcome.against(format!("p99, {name}"), percentile(99), "ms", wanted);
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn list(
 /// Lists the attempts of an account
 ///
 /// Finds those of a delivery, an event or a trace, or what failed and how. A
-/// page that looked at 2,000 rows may hold fewer than `page_size`, and none,
+/// page that looked at 1,000 rows may hold fewer than `page_size`, and none,
 /// though there is a next one.
 #[utoipa::path(get, path = "/v1/accounts/{account}/attempts", tag = "history",
     operation_id = "listAccountAttempts", security(("key" = ["read"])),

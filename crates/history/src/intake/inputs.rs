@@ -1,5 +1,6 @@
 //! Where it all comes from, gathered into batches that are worth a transaction.
 
+use std::collections::VecDeque;
 use std::future::ready;
 use std::time::Duration;
 
@@ -23,6 +24,13 @@ const BYTES: usize = 4 << 20;
 /// Lists that are taken at a time, of up to 128 items each.
 const AT_A_TIME: usize = 16;
 
+/// A delivery that is recorded as planned and then as attempted is written twice,
+/// and the first time into the indexes of what is pending as well. So plans wait for
+/// the attempts that they ask for: as long as most endpoints take to answer, and
+/// longer while recording is behind.
+const PLANS_WAIT: Duration = Duration::from_millis(500);
+const PLANS_WAIT_BEHIND: Duration = Duration::from_secs(5);
+
 /// Events, plans and records.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -30,6 +38,8 @@ pub(super) struct Inputs {
     plans: Consumer,
     records: Consumer,
     gathered: Gathered,
+    /// Lists of plans, and when they came.
+    waiting: VecDeque<(Instant, Message)>,
     /// When the last batch began.
     begun: Instant,
 }
@@ -60,8 +70,7 @@ impl Gathered {
     }
 
     fn is_enough(&self) -> bool {
-        let lists = self.plans.len().max(self.records.len());
-        self.events.len() >= EVENTS || lists >= LISTS || self.bytes >= BYTES
+        self.events.len() >= EVENTS || self.records.len() >= LISTS || self.bytes >= BYTES
     }
 }
 
@@ -72,6 +81,7 @@ impl Inputs {
             plans: broker.consume(Input::Plans),
             records: broker.consume(Input::Records),
             gathered: Gathered::default(),
+            waiting: VecDeque::new(),
             begun: Instant::now(),
         }
     }
@@ -88,24 +98,53 @@ impl Inputs {
             plans,
             records,
             gathered,
+            waiting,
             begun,
         } = self;
         let distance = (begun.elapsed() * TIMES).clamp(APART, FARTHEST);
         let not_before = *begun + distance;
         while !gathered.is_enough() {
+            let first = waiting.front().map(|(came, _)| *came + PLANS_WAIT);
+            // What is told beside a plan that has waited is recorded with it.
+            let is_due = !gathered.is_empty() || first.is_some();
+            let due = if gathered.is_empty() {
+                first.map_or(not_before, |first| first.max(not_before))
+            } else {
+                not_before
+            };
             tokio::select! {
-                () = sleep_until(not_before), if !gathered.is_empty() => break,
+                () = sleep_until(due), if is_due => break,
                 more = events.next(EVENTS) => gathered.add(Input::EventsForHistory, more),
-                more = plans.next(AT_A_TIME) => gathered.add(Input::Plans, more),
                 more = records.next(AT_A_TIME) => gathered.add(Input::Records, more),
+                more = plans.next(AT_A_TIME), if waiting.len() < LISTS => wait(waiting, more),
             }
         }
         gathered.add(Input::EventsForHistory, here(events, EVENTS).await);
-        gathered.add(Input::Plans, here(plans, AT_A_TIME).await);
         gathered.add(Input::Records, here(records, AT_A_TIME).await);
+        if waiting.len() < LISTS {
+            wait(waiting, here(plans, AT_A_TIME).await);
+        }
+        let is_behind = gathered.is_enough();
+        let patience = if is_behind {
+            PLANS_WAIT_BEHIND
+        } else {
+            PLANS_WAIT
+        };
+        let has_waited = |(came, _): &mut (Instant, Message)| came.elapsed() >= patience;
+        for _ in 0..AT_A_TIME {
+            let Some((_, plan)) = waiting.pop_front_if(has_waited) else {
+                break;
+            };
+            gathered.add(Input::Plans, vec![plan]);
+        }
         *begun = Instant::now();
         std::mem::take(gathered)
     }
+}
+
+fn wait(waiting: &mut VecDeque<(Instant, Message)>, more: Vec<Message>) {
+    let now = Instant::now();
+    waiting.extend(more.into_iter().map(|message| (now, message)));
 }
 
 /// What can be had without waiting.

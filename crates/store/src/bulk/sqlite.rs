@@ -1,5 +1,6 @@
 //! SQLite's way.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ impl Bulk for SqliteConnection {
         let texts = insert
             .sqlite
             .get_or_init(|| SIZES.map(|size| text(insert, rows.columns.len(), size)));
+        let mut shared = vec![Shared::default(); rows.columns.len()];
         let mut next = 0;
         while next < rows.count {
             let (size, text) = SIZES
@@ -29,8 +31,8 @@ impl Bulk for SqliteConnection {
                 .expect("a single row always fits");
             let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
             for row in next..next + size {
-                for column in &mut rows.columns {
-                    query = column.bind_one(row, query);
+                for (column, shared) in rows.columns.iter_mut().zip(&mut shared) {
+                    query = column.bind_one(row, shared, query);
                 }
             }
             query.execute(&mut *self).await?;
@@ -63,13 +65,31 @@ impl Bulk for SqliteConnection {
     }
 }
 
+/// The last text of a column. Most rows of a batch have the account, the type and the
+/// state of the row before, and each text of its own costs two allocations here and
+/// their release in the driver's thread.
+#[derive(Debug, Clone, Default)]
+struct Shared(Option<Arc<str>>);
+
+impl Shared {
+    fn text(&mut self, text: &str) -> Arc<str> {
+        match &self.0 {
+            Some(last) if **last == *text => Arc::clone(last),
+            _ => Arc::clone(self.0.insert(text.into())),
+        }
+    }
+}
+
 impl Column<'_> {
-    fn bind_one<'q>(&mut self, row: usize, query: Query<'q>) -> Query<'q> {
+    fn bind_one<'q>(&mut self, row: usize, shared: &mut Shared, query: Query<'q>) -> Query<'q> {
         match self {
             Self::Ids(values) => query.bind(values[row]),
             Self::OptionalIds(values) => query.bind(values[row]),
             // Each is bound once: what is owned need not be copied.
-            Self::Texts(values) => query.bind(std::mem::take(&mut values[row]).into_owned()),
+            Self::Texts(values) => match std::mem::take(&mut values[row]) {
+                Cow::Owned(text) => query.bind(text),
+                Cow::Borrowed(text) => query.bind(shared.text(text)),
+            },
             Self::OptionalTexts(values) => {
                 query.bind(values[row].take().map(std::borrow::Cow::into_owned))
             }

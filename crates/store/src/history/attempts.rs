@@ -1,12 +1,11 @@
 //! Lists of attempts.
 
-use domain::page::Cursor;
+use domain::page::{Cursor, Direction};
 use domain::{AccountId, DeliveryId, EndpointId, EventId, Timestamp};
 use sqlx::QueryBuilder;
-use uuid::Uuid;
 
 use super::page::{Found, LOOKED_AT, is_backwards, missing};
-use super::span::Span;
+use super::span::{REACHES_MS, Span};
 use super::{AttemptSummary, History};
 use crate::Error;
 
@@ -98,6 +97,15 @@ impl Path {
         }
     }
 
+    /// How far to look for it. What belongs to one event or trace is little, so no part
+    /// would be enough.
+    const fn reaches(self) -> &'static [i64] {
+        match self {
+            Self::Event | Self::Trace => &[],
+            _ => &REACHES_MS,
+        }
+    }
+
     /// Whether the index tells everything apart that the filter asks for.
     fn tells_all(self, filter: &AttemptFilter) -> bool {
         let told = AttemptFilter {
@@ -169,6 +177,47 @@ macro_rules! along {
     }};
 }
 
+/// Adds everything that is asked for, beside the index that is chosen.
+macro_rules! meant {
+    ($query:ident, $account:expr, $filter:expr) => {{
+        let filter: &AttemptFilter = $filter;
+        beside!($query, "account", $account.as_str());
+        if let Some(endpoint) = filter.endpoint {
+            beside!($query, "endpoint_id", endpoint.uuid());
+        }
+        if let Some(delivery) = filter.delivery {
+            beside!($query, "delivery_id", delivery.uuid());
+        }
+        if !filter.event_type.is_empty() {
+            beside!($query, "event_type", filter.event_type.as_str());
+        }
+        if !filter.trace_id.is_empty() {
+            beside!($query, "trace_id", filter.trace_id.as_str());
+        }
+        if let Some(succeeded) = filter.succeeded {
+            beside!($query, "succeeded", succeeded);
+        }
+        if let Some(status) = filter.response_status {
+            beside!($query, "response_status", i64::from(status));
+        }
+        if !filter.failure_class.is_empty() {
+            beside!($query, "failure_class", filter.failure_class.as_str());
+        }
+    }};
+}
+
+/// A row of the index that a list goes along.
+#[derive(Debug, sqlx::FromRow)]
+struct LookedAt {
+    #[sqlx(flatten)]
+    summary: AttemptSummary,
+    /// From 1 on.
+    place: i64,
+    /// Of those that were looked at; given whether it is meant or not.
+    is_last: bool,
+    is_meant: bool,
+}
+
 impl History {
     /// Attempts of an account beyond a cursor, nearest first, at most `limit`.
     ///
@@ -195,59 +244,61 @@ impl History {
         let path = Path::of(&filter);
         let exact = path.tells_all(&filter);
         let span = filter.span().beyond(cursor);
-        let parts = self.parts(span, cursor, exact);
+        let mut parts = self.parts(span, cursor, path.reaches()).into_iter();
+        let mut part = parts.next().unwrap_or(span);
         let backwards = is_backwards(cursor);
+        let mut cursor = cursor.copied();
         let limit = limit as usize;
+        let mut at_most = if exact {
+            missing(limit, &[(); 0])
+        } else {
+            self.first_look()
+        };
         reading!(self.pool, connection => {
-            let mut rows: Vec<AttemptSummary> = Vec::new();
-            for part in parts {
+            let (mut rows, mut left) = (Vec::new(), LOOKED_AT);
+            loop {
                 let mut query = QueryBuilder::new(format!(
-                    "SELECT {SUMMARY} FROM (SELECT {SUMMARY}, account, trace_id FROM attempts WHERE "
+                    "SELECT {SUMMARY}, place, is_last, is_meant FROM (SELECT {SUMMARY}, \
+                     row_number() OVER looking AS place, lead(id) OVER looking IS NULL AS is_last, \
+                     (TRUE"
+                ));
+                meant!(query, account, &filter);
+                query.push(format!(
+                    ") AS is_meant FROM (SELECT {SUMMARY}, account, trace_id FROM attempts WHERE "
                 ));
                 along!(query, path, account, &filter);
-                let kept = span!(query, "started_at", "id", part, cursor);
-                query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
-                beside!(query, "account", account.as_str());
-                if let Some(endpoint) = filter.endpoint {
-                    beside!(query, "endpoint_id", endpoint.uuid());
-                }
-                if let Some(delivery) = filter.delivery {
-                    beside!(query, "delivery_id", delivery.uuid());
-                }
-                if !filter.event_type.is_empty() {
-                    beside!(query, "event_type", filter.event_type.as_str());
-                }
-                if !filter.trace_id.is_empty() {
-                    beside!(query, "trace_id", filter.trace_id.as_str());
-                }
-                if let Some(succeeded) = filter.succeeded {
-                    beside!(query, "succeeded", succeeded);
-                }
-                if let Some(status) = filter.response_status {
-                    beside!(query, "response_status", i64::from(status));
-                }
-                if !filter.failure_class.is_empty() {
-                    beside!(query, "failure_class", filter.failure_class.as_str());
-                }
+                span!(query, "started_at", "id", part, cursor.as_ref());
+                query.push(" LIMIT ").push_bind(at_most);
+                query.push(") AS looked_at WINDOW looking AS (");
                 order!(query, "started_at", "id", backwards);
-                query.push(" LIMIT ").push_bind(missing(limit, &rows));
-                let found: Vec<AttemptSummary> =
-                    query.build_query_as().persistent(kept).fetch_all(&mut *connection).await?;
-                rows.extend(found);
+                query.push(")) AS told WHERE is_meant OR is_last");
+                order!(query, "started_at", "id", backwards);
+                query.push(" LIMIT ").push_bind(missing(limit, &rows) + 1);
+                let query = query.build_query_as().persistent(!part.is_short());
+                let found: Vec<LookedAt> = query.fetch_all(&mut *connection).await?;
+                let last = found.iter().find(|row| row.is_last);
+                let last = last.map(|row| (row.place, row.summary.started_at, row.summary.id));
+                let meant = found.into_iter().filter(|row| row.is_meant);
+                rows.extend(meant.map(|row| row.summary).take(limit - rows.len()));
                 if rows.len() >= limit {
-                    return Ok(Found { rows, ended_at: None });
+                    break;
                 }
+                let (looked_at, at, id) = last.unwrap_or_default();
+                left -= looked_at;
+                if !exact && left <= 0 {
+                    return Ok(Found { rows, ended_at: Some((at, id)) });
+                }
+                if !exact && looked_at == at_most {
+                    let direction = cursor.map_or(Direction::Next, |cursor| cursor.direction);
+                    cursor = Some(Cursor { at, id, direction });
+                } else if let Some(next) = parts.next() {
+                    part = next;
+                } else {
+                    break;
+                }
+                at_most = if exact { missing(limit, &rows) } else { left };
             }
-            if exact {
-                return Ok(Found { rows, ended_at: None });
-            }
-            let mut query = QueryBuilder::new("SELECT started_at, id FROM attempts WHERE ");
-            along!(query, path, account, &filter);
-            let kept = span!(query, "started_at", "id", span, cursor);
-            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-            let ended_at: Option<(i64, Uuid)> =
-                query.build_query_as().persistent(kept).fetch_optional(&mut *connection).await?;
-            Ok(Found { rows, ended_at })
+            Ok(Found { rows, ended_at: None })
         })
     }
 }

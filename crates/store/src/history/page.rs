@@ -15,7 +15,7 @@ use super::span::Span;
 use crate::pool::Engine;
 
 /// Rows of an index that one page looks at.
-pub(super) const LOOKED_AT: i64 = 2_000;
+pub(super) const LOOKED_AT: i64 = 1_000;
 
 /// What was found beyond a cursor, nearest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,15 +26,14 @@ pub struct Found<T> {
     pub ended_at: Option<(i64, Uuid)>,
 }
 
-/// Adds what lies in a part of a span and beyond the cursor, in its order, and gives
-/// whether the text is worth to be kept. Divided tables are pruned by the instant
-/// alone.
+/// Adds what lies in a part of a span and beyond the cursor, in its order. Divided
+/// tables are pruned by the instant alone.
 macro_rules! span {
     ($query:ident, $time:literal, $id:literal, $part:expr, $cursor:expr) => {{
         let part: $crate::history::span::Span = $part;
         let cursor: Option<&domain::page::Cursor> = $cursor;
         let backwards = $crate::history::page::is_backwards(cursor);
-        let kept = between!($query, $time, part);
+        between!($query, $time, part);
         if let Some(cursor) = cursor {
             let beyond = if backwards { ") > (" } else { ") < (" };
             $query
@@ -47,25 +46,23 @@ macro_rules! span {
                 .push(")");
         }
         order!($query, $time, $id, backwards);
-        kept
     }};
 }
 
-/// Adds that an instant lies in a span, and gives whether the text is worth to be
-/// kept.
+/// Adds that an instant lies in a span.
 macro_rules! between {
     ($query:ident, $time:literal, $span:expr) => {{
         let span: $crate::history::span::Span = $span;
-        let literal = span.literal_if_short($time);
-        match &literal {
-            Some(literal) => $query.push(literal),
-            None => $query
+        if span.is_short() {
+            $query.push(span.literal($time));
+        } else {
+            $query
                 .push(concat!(" AND ", $time, " >= "))
-                .push_bind(span.first)
+                .push_bind(span.first);
+            $query
                 .push(concat!(" AND ", $time, " <= "))
-                .push_bind(span.last),
-        };
-        literal.is_none()
+                .push_bind(span.last);
+        }
     }};
 }
 
@@ -81,15 +78,28 @@ pub(super) fn missing<T>(limit: usize, found: &[T]) -> i64 {
 
 impl History {
     /// Where to look for a list in `span`, one part after the other, until its page
-    /// is full. There is one with SQLite, and one if the index is not `exact`: so
-    /// many rows are looked at in all.
-    pub(super) fn parts(&self, span: Span, cursor: Option<&Cursor>, exact: bool) -> Vec<Span> {
+    /// is full: so far first, and so far then. There is one part with SQLite.
+    pub(super) fn parts(&self, span: Span, cursor: Option<&Cursor>, reaches: &[i64]) -> Vec<Span> {
         match self.pool.0 {
-            Engine::Postgres(_) if exact => {
+            Engine::Postgres(_) => {
                 let now = Timestamp::from(SystemTime::now());
-                span.parts(is_backwards(cursor), now.unix_millis())
+                span.parts(is_backwards(cursor), now.unix_millis(), reaches)
             }
-            _ => vec![span],
+            Engine::Sqlite { .. } => vec![span],
+        }
+    }
+
+    /// Whether a subquery can be carried out for each row beside it.
+    pub(super) const fn is_lateral(&self) -> bool {
+        matches!(self.pool.0, Engine::Postgres(_))
+    }
+
+    /// Rows of an index that a page looks at first. SQLite reads all that it may,
+    /// and PostgreSQL until the page is full.
+    pub(super) const fn first_look(&self) -> i64 {
+        match self.pool.0 {
+            Engine::Sqlite { .. } => LOOKED_AT / 10,
+            Engine::Postgres(_) => LOOKED_AT,
         }
     }
 }
@@ -111,4 +121,35 @@ macro_rules! beside {
             .push_bind($value)
             .push(") IS TRUE")
     };
+}
+
+/// Adds the rows of `table` with these keys, of the event's `id` and instant, as
+/// `FROM`. The keys are filled up to a power of two with some that nothing has: so
+/// there are few texts, of which each connection plans each once. PostgreSQL looks each
+/// of them up in the one table that may have it (`lateral`); a join may be planned
+/// as one that reads the whole span.
+macro_rules! look_up {
+    ($query:ident, $lateral:expr, $table:literal, $id:literal, $keys:expr, $span:expr) => {{
+        let keys: &[(uuid::Uuid, i64)] = $keys;
+        let missing = keys.len().next_power_of_two() - keys.len();
+        let padding = std::iter::repeat_n((uuid::Uuid::nil(), 0), missing);
+        $query.push(" FROM (");
+        $query.push_values(keys.iter().copied().chain(padding), |mut row, (id, at)| {
+            row.push_bind(id).push_bind(at);
+        });
+        $query.push(") AS keys CROSS JOIN ");
+        $query.push(if $lateral {
+            concat!("LATERAL (SELECT * FROM ", $table, " WHERE ")
+        } else {
+            concat!($table, " AS found WHERE ")
+        });
+        $query.push(concat!(
+            $id,
+            " = keys.column1 AND accepted_at = keys.column2"
+        ));
+        between!($query, "accepted_at", $span);
+        if $lateral {
+            $query.push(" OFFSET 0) AS found");
+        }
+    }};
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use domain::{AcceptedEvent, EventId, Outcome, Plan, Record, Timestamp};
+use domain::{AcceptedEvent, Attempt, EventId, Outcome, Plan, Record, Timestamp};
 use tokio::join;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use super::write::{self, Writing};
 use super::{History, read};
 use crate::Error;
 use crate::bulk::{Bulk, Key};
-use crate::pool::Engine;
+use crate::pool::{Engine, Pool};
 
 /// What is recorded at once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -135,25 +135,25 @@ impl History {
         }
     }
 
-    /// PostgreSQL works on each connection with a process of its own, so the events
-    /// go over one and what became of them over another, both at once. Whoever meets
-    /// a delivery meets its event: that half is committed first, or none is.
+    /// PostgreSQL works on each connection with a process of its own, so the events and
+    /// then the attempts go over one, while what became of deliveries goes over another.
+    /// They are committed in this order: whoever meets a delivery meets its event and
+    /// its attempts.
     async fn try_to_record(&self, batch: Batch<'_>, writing: Writing) -> Result<Tried, Error> {
         let (tried, erased) = match self.pool.0 {
             Engine::Sqlite { .. } => transaction!(self.pool, tx => {
-                let tried = settle(&mut *tx, batch, writing).await?;
+                let tried = settle(&mut *tx, batch, writing, None).await?;
                 Ok((tried, tell(&mut *tx, batch.events, writing).await?))
             })?,
             Engine::Postgres(_) => {
                 let (told, is_told) = oneshot::channel();
+                let apart = Apart {
+                    pool: &self.pool,
+                    is_told,
+                };
                 let settled = async {
                     transaction!(self.pool, tx => {
-                        let tried = settle(&mut *tx, batch, writing).await?;
-                        if matches!(tried, Tried::Recorded(_)) {
-                            let untold = |_| Error::Unavailable("events are not told".to_owned());
-                            is_told.await.map_err(untold)?;
-                        }
-                        Ok(tried)
+                        settle(&mut *tx, batch, writing, Some(apart)).await
                     })
                 };
                 let erased = async move {
@@ -165,7 +165,7 @@ impl History {
                     Ok::<_, Error>(erased)
                 };
                 let (tried, erased) = join!(settled, erased);
-                // First the half that the other one has waited for.
+                // First the part that the others have waited for.
                 let erased = erased?;
                 (tried?, erased)
             }
@@ -225,13 +225,31 @@ async fn tell<C: Bulk>(
     Ok(kept.map(|kept| kept.erased).unwrap_or_default())
 }
 
+/// Attempts in a transaction of their own, beside the rest.
+struct Apart<'a> {
+    pool: &'a Pool,
+    /// Whether the batch's events are committed.
+    is_told: oneshot::Receiver<()>,
+}
+
+impl Apart<'_> {
+    async fn write(self, attempts: &[(&Record, &Attempt)], writing: Writing) -> Result<(), Error> {
+        let Self { pool, is_told } = self;
+        let untold = |_| Error::Unavailable("events are not told".to_owned());
+        is_told.await.map_err(untold)?;
+        transaction!(pool, tx => { write::attempts(&mut *tx, attempts, writing).await })
+    }
+}
+
 /// Writes plans, and what they and records make of deliveries, attempts and
 /// endpoints.
 async fn settle<C: Bulk>(
     connection: &mut C,
     batch: Batch<'_>,
     writing: Writing,
+    apart: Option<Apart<'_>>,
 ) -> Result<Tried, Error> {
+    let is_alone = apart.is_none();
     let batch = Batch {
         events: &[],
         ..batch
@@ -269,11 +287,23 @@ async fn settle<C: Bulk>(
     if let Some(kept) = &kept {
         changes.findings.erased.events.extend(&kept.erased);
     }
-    write::plans(connection, batch.plans, writing).await?;
-    write::deliveries(connection, &changes.deliveries, writing).await?;
-    write::attempts(connection, &changes.attempts, writing).await?;
-    write::counts(connection, &changes.counts).await?;
-    write::conditions(connection, &changes.endpoints).await?;
+    let attempts = async {
+        match apart {
+            Some(apart) => apart.write(&changes.attempts, writing).await,
+            None => Ok(()),
+        }
+    };
+    let others = async {
+        if is_alone {
+            write::attempts(connection, &changes.attempts, writing).await?;
+        }
+        write::plans(connection, batch.plans, writing).await?;
+        write::deliveries(connection, &changes.deliveries, writing).await?;
+        write::counts(connection, &changes.counts).await?;
+        write::conditions(connection, &changes.endpoints).await
+    };
+    let (attempts, others) = join!(attempts, others);
+    attempts.and(others)?;
     Ok(Tried::Recorded(changes.findings))
 }
 

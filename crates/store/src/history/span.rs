@@ -17,7 +17,9 @@ const SLACK_MS: i64 = 3_600_000;
 const SHORT_MS: i64 = 2 * DAY_MS;
 
 /// How far from its beginning a list is looked for first, and how far then.
-const REACHES_MS: [i64; 2] = [2 * DAY_MS, 16 * DAY_MS];
+pub(super) const REACHES_MS: [i64; 2] = [2 * DAY_MS, 16 * DAY_MS];
+/// Likewise, where a day holds little.
+pub(super) const REACHES_OF_FEW_MS: [i64; 1] = [16 * DAY_MS];
 const DAY_MS: i64 = 86_400_000;
 
 /// Instants from the first to the last, in Unix milliseconds.
@@ -67,15 +69,15 @@ impl Span {
     /// tables of all days, and again whenever one of them was vacuumed, which takes ten
     /// times as long as answering; over the few tables of literal bounds it takes as
     /// long as answering.
-    fn literal(self, column: &str) -> String {
+    pub(super) fn literal(self, column: &str) -> String {
         let Self { first, last } = self;
         format!(" AND {column} >= {first} AND {column} <= {last}")
     }
 
-    /// The bounds as they are written, if it is short enough for that.
-    pub(super) fn literal_if_short(self, column: &str) -> Option<String> {
-        let is_short = self.last.saturating_sub(self.first) <= SHORT_MS;
-        is_short.then(|| self.literal(column))
+    /// Whether a question about it has literal bounds: then its text is not worth to
+    /// be kept.
+    pub(super) const fn is_short(self) -> bool {
+        self.last.saturating_sub(self.first) <= SHORT_MS
     }
 
     /// What of it lies beyond a cursor, the cursor's instant included.
@@ -93,17 +95,17 @@ impl Span {
     }
 
     /// Its parts one after the other, from where a list through it begins: at
-    /// `now` or before, or `backwards` from its first instant on. Before a row
+    /// `now` or before, or `backwards` from its first instant on, and so far. Before a row
     /// is read PostgreSQL opens every day's table that may have one, and most
     /// pages are full after a few.
-    pub(super) fn parts(self, backwards: bool, now: i64) -> Vec<Self> {
+    pub(super) fn parts(self, backwards: bool, now: i64, reaches: &[i64]) -> Vec<Self> {
         let begin = if backwards {
             self.first
         } else {
             self.last.min(now)
         };
         let (mut parts, mut rest) = (Vec::new(), self);
-        for reach in REACHES_MS {
+        for &reach in reaches {
             let (part, beyond) = if backwards {
                 let last = begin.saturating_add(reach);
                 let first = last.saturating_add(1);
@@ -200,13 +202,13 @@ mod tests {
             last: SHORT_MS + 1,
             ..short
         };
-        assert!(short.literal_if_short("at").is_some());
+        assert!(short.is_short());
         let all = Span {
             first: i64::MIN,
             last: i64::MAX,
         };
         for long in [more, all] {
-            assert_eq!(long.literal_if_short("at"), None);
+            assert!(!long.is_short());
         }
     }
 
@@ -225,7 +227,7 @@ mod tests {
         for (first, last, count) in spans {
             let span = Span { first, last };
             for backwards in [false, true] {
-                let mut parts = span.parts(backwards, now);
+                let mut parts = span.parts(backwards, now, &REACHES_MS);
                 if !backwards {
                     assert_eq!(parts.len(), count, "{span:?}");
                     parts.reverse();

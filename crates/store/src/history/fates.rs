@@ -1,0 +1,132 @@
+//! What became of events.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::{NotSent, Timestamp};
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::events::EventColumns;
+use super::span::Span;
+use super::{DeliveryRow, EventRow, History, texts};
+use crate::Error;
+
+/// A delivery of an event, an endpoint that does not get it, or its plan.
+#[derive(Debug, sqlx::FromRow)]
+struct Told {
+    event_id: Uuid,
+    /// Of a delivery.
+    id: Option<Uuid>,
+    /// Not of a plan.
+    endpoint_id: Option<Uuid>,
+    cause: String,
+    state: String,
+    reason: String,
+    attempts: i64,
+    next_attempt_at: Option<i64>,
+    /// Of a plan.
+    not_sent: Option<Vec<u8>>,
+}
+
+/// Where an event went, and where it did not.
+#[derive(Debug, Default)]
+struct Fate {
+    deliveries: Vec<DeliveryRow>,
+    not_sent: Vec<(Uuid, String)>,
+}
+
+impl Fate {
+    fn add(&mut self, told: Told) {
+        match (told.id, told.endpoint_id) {
+            (Some(id), Some(endpoint_id)) => self.deliveries.push(DeliveryRow {
+                id,
+                event_id: told.event_id,
+                endpoint_id,
+                cause: told.cause,
+                state: told.state,
+                reason: told.reason,
+                attempts: told.attempts,
+                next_attempt_at: told.next_attempt_at,
+            }),
+            (_, Some(endpoint)) => self.not_sent.push((endpoint, told.reason)),
+            (_, None) => {
+                let packed = NotSent::from_bytes(told.not_sent.unwrap_or_default().into());
+                let of_plan = packed.iter();
+                let of_plan = of_plan.map(|(id, why)| (id.uuid(), why.as_str().to_owned()));
+                self.not_sent.extend(of_plan);
+            }
+        }
+    }
+
+    /// In the order of the ids, each once.
+    fn sort(&mut self) {
+        self.deliveries.sort_unstable_by_key(|delivery| delivery.id);
+        self.not_sent.sort_unstable();
+        self.not_sent.dedup();
+    }
+}
+
+impl History {
+    /// Adds what became of events.
+    pub(super) async fn with_fates(
+        &self,
+        events: Vec<EventColumns>,
+    ) -> Result<Vec<EventRow>, Error> {
+        let instants = || events.iter().map(|event| event.accepted_at);
+        let Some(span) = Span::of(instants()) else {
+            return Ok(Vec::new());
+        };
+        let keys = events.iter().map(|event| (event.id, event.accepted_at));
+        let told = self.told_of(&keys.collect::<Vec<_>>(), span).await?;
+        let is_plan = |told: &&Told| told.endpoint_id.is_none();
+        let planned: HashSet<Uuid> = told
+            .iter()
+            .filter(is_plan)
+            .map(|told| told.event_id)
+            .collect();
+        let mut fates: HashMap<Uuid, Fate> = HashMap::new();
+        for told in told {
+            fates.entry(told.event_id).or_default().add(told);
+        }
+        let assemble = |event: EventColumns| {
+            let mut fate = fates.remove(&event.id).unwrap_or_default();
+            fate.sort();
+            EventRow {
+                planned: planned.contains(&event.id),
+                id: event.id,
+                event_type: event.event_type,
+                accepted_at: Timestamp::from_unix_millis(event.accepted_at),
+                live_mode: event.live_mode,
+                test: event.test,
+                tags: texts(&event.tags),
+                body: event.body,
+                trace_id: event.trace_id,
+                deliveries: fate.deliveries,
+                not_sent: fate.not_sent,
+            }
+        };
+        Ok(events.into_iter().map(assemble).collect())
+    }
+
+    /// In one statement: so a plan is not seen without its deliveries, and there is
+    /// one way to the database. No order, which would tempt the planner to walk an
+    /// index that has it.
+    async fn told_of(&self, keys: &[(Uuid, i64)], span: Span) -> Result<Vec<Told>, Error> {
+        let lateral = self.is_lateral();
+        reading!(self.pool, connection => {
+            // The columns have the types of the first part.
+            let mut query = QueryBuilder::new(
+                "SELECT event_id, id, endpoint_id, cause, state, reason, attempts, \
+                 next_attempt_at, NULL AS not_sent",
+            );
+            look_up!(query, lateral, "deliveries", "event_id", keys, span);
+            query.push(" UNION ALL SELECT event_id, NULL, NULL, '', '', '', 0, NULL, not_sent");
+            look_up!(query, lateral, "plans", "event_id", keys, span);
+            query.push(
+                " UNION ALL SELECT event_id, NULL, endpoint_id, '', '', reason, 0, NULL, NULL",
+            );
+            look_up!(query, lateral, "not_sent", "event_id", keys, span);
+            Ok(query.build_query_as().persistent(!span.is_short()).fetch_all(&mut *connection).await?)
+        })
+    }
+}
