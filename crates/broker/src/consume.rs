@@ -77,7 +77,9 @@ impl Input {
             Self::Events => 4_096,
             // One by one, and a transaction should take many.
             Self::EventsForHistory => 2_048,
-            Self::Plans | Self::Records => 256,
+            Self::Records => 256,
+            // They wait for records.
+            Self::Plans => 1_024,
             Self::Commands => 16,
         }
     }

@@ -1,12 +1,12 @@
 //! Sending an event again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::{
     AccountId, Cause, Content, DeferralReason, Delivery, DeliveryEvent, DeliveryId, Endpoint,
-    EventId, EventType, Problem, Reason, Timestamp,
+    EndpointId, EventId, EventType, Problem, Reason, Timestamp,
 };
 use store::{DeliveryRow, ResendSource};
 use telemetry::trace;
@@ -15,10 +15,15 @@ use tokio::time::timeout;
 use crate::Shared;
 use crate::again::NewDelivery;
 use crate::jobs::now;
-use crate::service::{broker_down, database, event_not_found};
+use crate::service::{RETRY_AFTER, broker_down, database, event_not_found};
 
 /// The answer comes when JetStream holds it.
 const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// An event that is older and has no plan never gets one: its row was removed, or it
+/// was recorded by a version that knew none.
+const UNPLANNED: Duration = Duration::from_secs(600);
 
 /// The delivery that an event is sent again by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,32 @@ impl Outcome {
 }
 
 impl Shared {
+    /// What is to be sent. Of a young event whose plan is not recorded yet it is not
+    /// known whether it is under way: that is waited for.
+    async fn resend_source(
+        &self,
+        account: &AccountId,
+        event: EventId,
+        endpoint: EndpointId,
+    ) -> Result<ResendSource, Problem> {
+        let asked = Instant::now();
+        loop {
+            let source = self.deps.store.resend_source(account, event, endpoint);
+            let source = source.await.map_err(|error| database(&error))?;
+            let source = source.ok_or_else(event_not_found)?;
+            let age = now().since(Timestamp::from_unix_millis(source.accepted_at));
+            if source.planned || age > UNPLANNED {
+                return Ok(source);
+            }
+            if asked.elapsed() > PATIENCE {
+                let detail = "where the event goes is not recorded yet; send it again in a moment";
+                let problem = Problem::new(Reason::DatabaseUnavailable, detail);
+                return Err(problem.retry_after(RETRY_AFTER));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Sends an event to an endpoint again. What is under way is brought forward
     /// instead, where that is up to anybody.
     pub(crate) async fn resend(
@@ -84,14 +115,7 @@ impl Shared {
         if !self.deps.broker.is_connected() {
             return Err(broker_down());
         }
-        let source = self
-            .deps
-            .store
-            .resend_source(account, event, endpoint.id)
-            .await;
-        let source = source
-            .map_err(|error| database(&error))?
-            .ok_or_else(event_not_found)?;
+        let source = self.resend_source(account, event, endpoint.id).await?;
         if source.body.is_empty() {
             let detail = "the event was erased: there is nothing left to send";
             return Err(Problem::new(Reason::BodyExpired, detail));

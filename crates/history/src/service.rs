@@ -38,7 +38,7 @@ use crate::{Shared, convert, filters, health, tail};
 /// An answer waits this long for the directory, so that what was deleted
 /// before the question is not shown.
 const CATCH_UP: Duration = Duration::from_millis(500);
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Endpoints that health is asked for at once.
 const MAX_HEALTH: usize = 100;
 

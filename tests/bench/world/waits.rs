@@ -50,14 +50,28 @@ impl World {
         }
     }
 
-    /// Waits until history has recorded so many successes for each endpoint
-    /// since the start. False if it stands still before.
+    /// Waits until history has recorded so many successes for each endpoint, and the
+    /// plans of as many events, since the start. False if it stands still before.
     ///
     /// # Errors
     ///
     /// When history does not answer.
     pub(crate) async fn recorded(&self, endpoints: &[Endpoint], successes: u64) -> Result<bool> {
-        self.counted(endpoints, "successful", successes).await
+        Ok(self.counted(endpoints, "successful", successes).await?
+            && self.planned(successes).await?)
+    }
+
+    /// Waits until so many plans are recorded. False if it takes long.
+    async fn planned(&self, events: u64) -> Result<bool> {
+        const PLANS: &str = "postrider_history_recorded_total{kind=\"plan\"}";
+        let started = Instant::now();
+        while self.deployment.metric("history", PLANS).await? < events as f64 {
+            if started.elapsed() > PATIENCE {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(true)
     }
 
     /// Waits until a count of each endpoint's stats has come to so many. False

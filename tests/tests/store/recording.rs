@@ -15,6 +15,8 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
     harness::scenarios![
         one_batch_ends_like_many,
         a_batch_of_every_size_is_counted_once,
+        a_batch_that_is_recorded_on_the_second_try_counts,
+        a_plan_that_comes_late_tells_since_when_it_is_due,
         what_waits_says_so_until_it_is_tried,
         disabling_ends_waiting_and_failing,
         a_delivery_that_failed_for_good_is_found_again_and_again,
@@ -130,6 +132,68 @@ async fn a_batch_of_every_size_is_counted_once(pool: Pool) -> Result<()> {
         let span = (Some(START), Some(START.plus(Duration::from_secs(1))));
         let counted = history.stats(endpoint, span.0, span.1).await?;
         ensure!(counted == expected, "{size}: {counted:?}, not {expected:?}");
+    }
+    Ok(())
+}
+
+/// Of the first try, which meets the plan that is there, nothing may stay.
+async fn a_batch_that_is_recorded_on_the_second_try_counts(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    for is_last in [false, true] {
+        let story = Story::new()?;
+        let plan = story.plan(0)?;
+        plans(&history, std::slice::from_ref(&plan)).await?;
+        outcomes(&history, &[story.record(2, false)?]).await?;
+        let first = match is_last {
+            true => story.last(1)?,
+            false => story.record(1, true)?,
+        };
+        let batch = Batch {
+            plans: &[plan],
+            records: &[first],
+            ..Batch::default()
+        };
+        for _ in 0..2 {
+            history.record(batch).await?;
+        }
+        let event = [story.accepted()?];
+        let batch = Batch {
+            events: &event,
+            ..Batch::default()
+        };
+        history.record(batch).await?;
+        let event = history.event(&story.account, story.event).await?;
+        let event = event.context("the event")?;
+        let delivery = event.deliveries.first().context("a delivery")?;
+        ensure!(
+            delivery.state == "succeeded" && delivery.attempts == 2,
+            "{is_last}: {delivery:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn a_plan_that_comes_late_tells_since_when_it_is_due(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let story = Story::new()?;
+    let mut waits = story.deferred(1, DeferralReason::Throttled)?;
+    if let Outcome::Deferred { until, .. } = &mut waits.outcome {
+        *until = None;
+    }
+    outcomes(&history, &[waits]).await?;
+    let plan = story.plan(0)?;
+    for _ in 0..2 {
+        plans(&history, std::slice::from_ref(&plan)).await?;
+        let before = plan.planned_at.plus(Duration::from_secs(1));
+        let nobody = (i64::MIN, uuid::Uuid::nil());
+        let overdue = history.overdue(before, nobody, 1_000).await?;
+        let mut of_story = overdue
+            .iter()
+            .filter(|overdue| overdue.event_id == story.event.uuid());
+        let due_at = of_story.next().map(|overdue| overdue.due_at);
+        ensure!(due_at == Some(plan.planned_at.unix_millis()), "{overdue:?}");
+        let stats = history.stats(story.endpoint, None, None).await?;
+        ensure!(stats.total == 1 && stats.pending == 1, "{stats:?}");
     }
     Ok(())
 }

@@ -5,19 +5,20 @@ use std::future::ready;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Input, Message};
+use domain::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
 /// Batches begin at least so far apart, and so many times what the last one
 /// took: each writes pages anew that the one before wrote, and waits for the
-/// disk, which the broker needs as well. A message that comes alone waits for
-/// nothing.
+/// disk, which the broker needs as well. An event or a record that comes alone
+/// waits for nothing.
 const APART: Duration = Duration::from_millis(50);
 const TIMES: u32 = 5;
 const FARTHEST: Duration = Duration::from_millis(500);
 
 /// What ends the wait, so that no transaction takes long: so many events, lists
-/// of a kind or bytes of anything. It is half of what may be held, so that the
-/// next ones are on their way meanwhile.
+/// of records or bytes of both. It is half of what may be held, so that the
+/// next ones are on their way meanwhile. Lists of plans come to as many and as much.
 const EVENTS: usize = 1_024;
 const LISTS: usize = 128;
 const BYTES: usize = 4 << 20;
@@ -26,8 +27,8 @@ const AT_A_TIME: usize = 16;
 
 /// A delivery that is recorded as planned and then as attempted is written twice,
 /// and the first time into the indexes of what is pending as well. So plans wait for
-/// the attempts that they ask for: as long as most endpoints take to answer, and
-/// longer while recording is behind.
+/// the attempts that they ask for, as long as most endpoints take to answer, and longer
+/// where so much is under way that recording is behind.
 const PLANS_WAIT: Duration = Duration::from_millis(500);
 const PLANS_WAIT_BEHIND: Duration = Duration::from_secs(5);
 
@@ -38,10 +39,65 @@ pub(super) struct Inputs {
     plans: Consumer,
     records: Consumer,
     gathered: Gathered,
-    /// Lists of plans, and when they came.
-    waiting: VecDeque<(Instant, Message)>,
+    waiting: Waiting,
     /// When the last batch began.
     begun: Instant,
+}
+
+/// Lists of plans, and when they came.
+#[derive(Debug, Default)]
+struct Waiting {
+    lists: VecDeque<(Instant, Message)>,
+    /// When the newest record that was read was published.
+    read_to: Option<Timestamp>,
+}
+
+impl Waiting {
+    fn add(&mut self, more: Vec<Message>) {
+        let now = Instant::now();
+        self.lists
+            .extend(more.into_iter().map(|message| (now, message)));
+    }
+
+    /// There is room for more.
+    fn has_room(&self) -> bool {
+        self.lists.len() < LISTS
+    }
+
+    /// When the first of them is to be recorded.
+    fn due_at(&self) -> Option<Instant> {
+        let (came, _) = self.lists.front()?;
+        Some(if self.has_room() {
+            *came + PLANS_WAIT
+        } else {
+            *came
+        })
+    }
+
+    /// Takes those that have waited. With records still to be read, what counts is how
+    /// far those are read.
+    fn take(&mut self, records_are_read: bool) -> Vec<Message> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some((_, list)) = self.lists.front()
+            && taken.len() < LISTS
+            && bytes < BYTES
+        {
+            let has_waited = if records_are_read {
+                self.due_at().is_some_and(|due| due <= Instant::now())
+            } else {
+                let until = list.published_at().plus(PLANS_WAIT_BEHIND);
+                self.read_to.is_some_and(|read_to| until <= read_to)
+            };
+            if !has_waited {
+                break;
+            }
+            if let Some((_, list)) = self.lists.pop_front() {
+                bytes += list.size_bytes();
+                taken.push(list);
+            }
+        }
+        taken
+    }
 }
 
 /// Messages by what they tell of.
@@ -81,7 +137,7 @@ impl Inputs {
             plans: broker.consume(Input::Plans),
             records: broker.consume(Input::Records),
             gathered: Gathered::default(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             begun: Instant::now(),
         }
     }
@@ -104,47 +160,31 @@ impl Inputs {
         let distance = (begun.elapsed() * TIMES).clamp(APART, FARTHEST);
         let not_before = *begun + distance;
         while !gathered.is_enough() {
-            let first = waiting.front().map(|(came, _)| *came + PLANS_WAIT);
-            // What is told beside a plan that has waited is recorded with it.
-            let is_due = !gathered.is_empty() || first.is_some();
             let due = if gathered.is_empty() {
-                first.map_or(not_before, |first| first.max(not_before))
+                waiting.due_at().map(|due| due.max(not_before))
             } else {
-                not_before
+                Some(not_before)
             };
             tokio::select! {
-                () = sleep_until(due), if is_due => break,
+                () = sleep_until(due.unwrap_or(not_before)), if due.is_some() => break,
                 more = events.next(EVENTS) => gathered.add(Input::EventsForHistory, more),
                 more = records.next(AT_A_TIME) => gathered.add(Input::Records, more),
-                more = plans.next(AT_A_TIME), if waiting.len() < LISTS => wait(waiting, more),
+                more = plans.next(AT_A_TIME), if waiting.has_room() => waiting.add(more),
             }
         }
         gathered.add(Input::EventsForHistory, here(events, EVENTS).await);
-        gathered.add(Input::Records, here(records, AT_A_TIME).await);
-        if waiting.len() < LISTS {
-            wait(waiting, here(plans, AT_A_TIME).await);
+        let more = here(records, AT_A_TIME).await;
+        let records_are_read = more.len() < AT_A_TIME;
+        gathered.add(Input::Records, more);
+        if waiting.has_room() {
+            waiting.add(here(plans, AT_A_TIME).await);
         }
-        let is_behind = gathered.is_enough();
-        let patience = if is_behind {
-            PLANS_WAIT_BEHIND
-        } else {
-            PLANS_WAIT
-        };
-        let has_waited = |(came, _): &mut (Instant, Message)| came.elapsed() >= patience;
-        for _ in 0..AT_A_TIME {
-            let Some((_, plan)) = waiting.pop_front_if(has_waited) else {
-                break;
-            };
-            gathered.add(Input::Plans, vec![plan]);
-        }
+        let newest = gathered.records.iter().map(Message::published_at).max();
+        waiting.read_to = waiting.read_to.max(newest);
+        gathered.add(Input::Plans, waiting.take(records_are_read));
         *begun = Instant::now();
         std::mem::take(gathered)
     }
-}
-
-fn wait(waiting: &mut VecDeque<(Instant, Message)>, more: Vec<Message>) {
-    let now = Instant::now();
-    waiting.extend(more.into_iter().map(|message| (now, message)));
 }
 
 /// What can be had without waiting.

@@ -114,7 +114,7 @@ impl History {
     async fn told_of(&self, keys: &[(Uuid, i64)], span: Span) -> Result<Vec<Told>, Error> {
         let lateral = self.is_lateral();
         reading!(self.pool, connection => {
-            // The columns have the types of the first part.
+            // The columns have the types of the first part that has one.
             let mut query = QueryBuilder::new(
                 "SELECT event_id, id, endpoint_id, cause, state, reason, attempts, \
                  next_attempt_at, NULL AS not_sent",

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use domain::{Attempt, Cause, Outcome, Record, Timestamp};
+use domain::{Attempt, Cause, DeliveryState, Outcome, Record, Timestamp};
 use uuid::Uuid;
 
 use super::Stats;
@@ -115,6 +115,14 @@ impl<'a> Draft<'a> {
         self.cause != Cause::Test
     }
 
+    /// Whether its plan alone tells since when it is due: it may come after records that
+    /// tell why the delivery waits.
+    fn is_due_by_its_plan(&self) -> bool {
+        self.planned_at.is_some()
+            && self.standing.state == DeliveryState::Pending
+            && self.standing.next_attempt_at.is_none()
+    }
+
     fn begin(&mut self, known: &Known) -> Result<(), Error> {
         let row = known.deliveries.get(&self.id);
         self.before = row.map(StandingRow::standing).transpose()?;
@@ -223,7 +231,7 @@ fn settle<'a>(
     changes: &mut Changes<'a>,
 ) {
     for draft in drafts {
-        if draft.before == Some(draft.standing) {
+        if draft.before == Some(draft.standing) && !draft.is_due_by_its_plan() {
             continue;
         }
         if draft.counts() {

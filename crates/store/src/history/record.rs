@@ -157,9 +157,12 @@ impl History {
                     })
                 };
                 let erased = async move {
-                    let erased = transaction!(self.pool, tx => {
-                        tell(&mut *tx, batch.events, writing).await
-                    })?;
+                    let erased = match batch.events {
+                        [] => HashSet::new(),
+                        events => transaction!(self.pool, tx => {
+                            tell(&mut *tx, events, writing).await
+                        })?,
+                    };
                     // Who does not wait for it has failed by itself.
                     let _ = told.send(());
                     Ok::<_, Error>(erased)
@@ -225,7 +228,9 @@ async fn tell<C: Bulk>(
     Ok(kept.map(|kept| kept.erased).unwrap_or_default())
 }
 
-/// Attempts in a transaction of their own, beside the rest.
+/// Attempts in a transaction of their own, beside the rest: those that are the last of
+/// their delivery. An attempt that is recorded counts as counted once a later one of
+/// its delivery is; so one that another follows stays with its delivery.
 struct Apart<'a> {
     pool: &'a Pool,
     /// Whether the batch's events are committed.
@@ -233,11 +238,27 @@ struct Apart<'a> {
 }
 
 impl Apart<'_> {
-    async fn write(self, attempts: &[(&Record, &Attempt)], writing: Writing) -> Result<(), Error> {
+    fn takes((_, attempt): &(&Record, &Attempt)) -> bool {
+        attempt.next_attempt_at.is_none()
+    }
+
+    /// Commits them if the rest `is_written`, which then only is to be committed.
+    async fn write(
+        self,
+        attempts: &[(&Record, &Attempt)],
+        writing: Writing,
+        is_written: oneshot::Receiver<()>,
+    ) -> Result<(), Error> {
         let Self { pool, is_told } = self;
-        let untold = |_| Error::Unavailable("events are not told".to_owned());
-        is_told.await.map_err(untold)?;
-        transaction!(pool, tx => { write::attempts(&mut *tx, attempts, writing).await })
+        let unwritten = |_| Error::Unavailable("the rest is not written".to_owned());
+        is_told.await.map_err(unwritten)?;
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        transaction!(pool, tx => {
+            write::attempts(&mut *tx, attempts, writing).await?;
+            is_written.await.map_err(unwritten)
+        })
     }
 }
 
@@ -249,7 +270,6 @@ async fn settle<C: Bulk>(
     writing: Writing,
     apart: Option<Apart<'_>>,
 ) -> Result<Tried, Error> {
-    let is_alone = apart.is_none();
     let batch = Batch {
         events: &[],
         ..batch
@@ -287,23 +307,32 @@ async fn settle<C: Bulk>(
     if let Some(kept) = &kept {
         changes.findings.erased.events.extend(&kept.erased);
     }
-    let attempts = async {
+    let (last, others): (Vec<_>, Vec<_>) = match &apart {
+        Some(_) => changes
+            .attempts
+            .iter()
+            .partition(|attempt| Apart::takes(attempt)),
+        None => (Vec::new(), changes.attempts.clone()),
+    };
+    let (written, is_written) = oneshot::channel();
+    let beside = async {
         match apart {
-            Some(apart) => apart.write(&changes.attempts, writing).await,
+            Some(apart) => apart.write(&last, writing, is_written).await,
             None => Ok(()),
         }
     };
-    let others = async {
-        if is_alone {
-            write::attempts(connection, &changes.attempts, writing).await?;
-        }
+    let rest = async {
+        write::attempts(connection, &others, writing).await?;
         write::plans(connection, batch.plans, writing).await?;
         write::deliveries(connection, &changes.deliveries, writing).await?;
         write::counts(connection, &changes.counts).await?;
-        write::conditions(connection, &changes.endpoints).await
+        write::conditions(connection, &changes.endpoints).await?;
+        // Who does not wait for it has failed by itself.
+        let _ = written.send(());
+        Ok(())
     };
-    let (attempts, others) = join!(attempts, others);
-    attempts.and(others)?;
+    let (beside, rest) = join!(beside, rest);
+    rest.and(beside)?;
     Ok(Tried::Recorded(changes.findings))
 }
 

@@ -13,6 +13,8 @@ pub struct ResendSource {
     pub body: Vec<u8>,
     /// 32 hex digits.
     pub trace_id: String,
+    /// Whether it is known where it went first.
+    pub planned: bool,
     /// Whether it is a test event, which is for one endpoint only.
     pub test: bool,
     /// Whether this endpoint is the one.
@@ -69,6 +71,7 @@ impl History {
             return Ok(None);
         };
         let (event_type, accepted_at, body, trace_id, test, told_of, not_sent, deliveries) = found;
+        let planned = not_sent.is_some();
         let not_sent = NotSent::from_bytes(not_sent.unwrap_or_default().into());
         let is_named = not_sent.iter().any(|(named, _)| named == endpoint);
         let pending: Option<DeliveryRow> = reading!(self.pool, connection => {
@@ -96,6 +99,7 @@ impl History {
             accepted_at,
             body,
             trace_id,
+            planned,
             test,
             // A plan names no other endpoint for it.
             test_of_endpoint: test && (told_of || is_named),
