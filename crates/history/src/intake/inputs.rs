@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Batches begin at least so far apart, and so many times what the last one
 /// took: each writes pages anew that the one before wrote, and waits for the
-/// disk, which the broker needs as well. An event or a record that comes alone
-/// waits for nothing.
+/// disk, which the broker needs as well. A message that comes alone waits for
+/// nothing.
 const APART: Duration = Duration::from_millis(50);
 const TIMES: u32 = 5;
 const FARTHEST: Duration = Duration::from_millis(500);
@@ -26,11 +26,10 @@ const BYTES: usize = 4 << 20;
 const AT_A_TIME: usize = 16;
 
 /// A delivery that is recorded as planned and then as attempted is written twice,
-/// and the first time into the indexes of what is pending as well. So plans wait for
-/// the attempts that they ask for, as long as most endpoints take to answer, and longer
-/// where so much is under way that recording is behind.
-const PLANS_WAIT: Duration = Duration::from_millis(500);
-const PLANS_WAIT_BEHIND: Duration = Duration::from_secs(5);
+/// and the first time into the indexes of what is pending as well. So while recording
+/// is behind, plans wait for the attempts that they ask for: those are read until so
+/// long after.
+const PLANS_WAIT: Duration = Duration::from_secs(5);
 
 /// Events, plans and records.
 #[derive(Debug)]
@@ -44,57 +43,32 @@ pub(super) struct Inputs {
     begun: Instant,
 }
 
-/// Lists of plans, and when they came.
+/// Lists of plans.
 #[derive(Debug, Default)]
 struct Waiting {
-    lists: VecDeque<(Instant, Message)>,
+    lists: VecDeque<Message>,
     /// When the newest record that was read was published.
     read_to: Option<Timestamp>,
 }
 
 impl Waiting {
-    fn add(&mut self, more: Vec<Message>) {
-        let now = Instant::now();
-        self.lists
-            .extend(more.into_iter().map(|message| (now, message)));
-    }
-
-    /// There is room for more.
     fn has_room(&self) -> bool {
         self.lists.len() < LISTS
     }
 
-    /// When the first of them is to be recorded.
-    fn due_at(&self) -> Option<Instant> {
-        let (came, _) = self.lists.front()?;
-        Some(if self.has_room() {
-            *came + PLANS_WAIT
-        } else {
-            *came
-        })
-    }
-
-    /// Takes those that have waited. With records still to be read, what counts is how
-    /// far those are read.
+    /// Takes those that need not wait any more: with all records read, all of them.
     fn take(&mut self, records_are_read: bool) -> Vec<Message> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some((_, list)) = self.lists.front()
+        while let Some(list) = self.lists.front()
             && taken.len() < LISTS
             && bytes < BYTES
         {
-            let has_waited = if records_are_read {
-                self.due_at().is_some_and(|due| due <= Instant::now())
-            } else {
-                let until = list.published_at().plus(PLANS_WAIT_BEHIND);
-                self.read_to.is_some_and(|read_to| until <= read_to)
-            };
-            if !has_waited {
+            let until = list.published_at().plus(PLANS_WAIT);
+            if !records_are_read && self.read_to.is_none_or(|read_to| read_to < until) {
                 break;
             }
-            if let Some((_, list)) = self.lists.pop_front() {
-                bytes += list.size_bytes();
-                taken.push(list);
-            }
+            bytes += list.size_bytes();
+            taken.extend(self.lists.pop_front());
         }
         taken
     }
@@ -160,16 +134,12 @@ impl Inputs {
         let distance = (begun.elapsed() * TIMES).clamp(APART, FARTHEST);
         let not_before = *begun + distance;
         while !gathered.is_enough() {
-            let due = if gathered.is_empty() {
-                waiting.due_at().map(|due| due.max(not_before))
-            } else {
-                Some(not_before)
-            };
+            let has_some = !gathered.is_empty() || !waiting.lists.is_empty();
             tokio::select! {
-                () = sleep_until(due.unwrap_or(not_before)), if due.is_some() => break,
+                () = sleep_until(not_before), if has_some => break,
                 more = events.next(EVENTS) => gathered.add(Input::EventsForHistory, more),
                 more = records.next(AT_A_TIME) => gathered.add(Input::Records, more),
-                more = plans.next(AT_A_TIME), if waiting.has_room() => waiting.add(more),
+                more = plans.next(AT_A_TIME), if waiting.has_room() => waiting.lists.extend(more),
             }
         }
         gathered.add(Input::EventsForHistory, here(events, EVENTS).await);
@@ -177,7 +147,7 @@ impl Inputs {
         let records_are_read = more.len() < AT_A_TIME;
         gathered.add(Input::Records, more);
         if waiting.has_room() {
-            waiting.add(here(plans, AT_A_TIME).await);
+            waiting.lists.extend(here(plans, AT_A_TIME).await);
         }
         let newest = gathered.records.iter().map(Message::published_at).max();
         waiting.read_to = waiting.read_to.max(newest);
