@@ -15,6 +15,7 @@ use super::{Control, broker_down, database};
 const BUDGET: Duration = Duration::from_secs(8);
 /// For the question whether the broker answers at all.
 const ANSWER: Duration = Duration::from_secs(4);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_secs(1);
 const BATCH: u32 = 256;
 /// Another writer won the race that often in a row.
@@ -53,7 +54,20 @@ impl Control {
         if !broker.is_connected() {
             return Err(broker_down());
         }
-        match timeout(ANSWER, broker.directory_revision(&key_of(mark))).await {
+        let key = key_of(mark);
+        // While another server of a cluster takes over there is nobody to answer.
+        let answered = async {
+            loop {
+                match broker.directory_revision(&key).await {
+                    Err(error) if error.is_outage() && broker.is_connected() => {
+                        debug!(%error, "asking again");
+                        sleep(ASK_AGAIN).await;
+                    }
+                    answered => return answered,
+                }
+            }
+        };
+        match timeout(ANSWER, answered).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 warn!(%error, ?mark, "a change is refused");
