@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{Control, broker_down, database};
 
 /// A caller waits this long for its own change to be told.
-const BUDGET: Duration = Duration::from_secs(8);
+const BUDGET: Duration = Duration::from_secs(12);
 /// For the question whether the broker answers at all.
 const ANSWER: Duration = Duration::from_secs(4);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -33,7 +33,7 @@ impl Control {
     /// Tells the directory of a change that is stored, before the caller gets
     /// its answer: every event that is accepted later sees it.
     pub(super) async fn announce(&self, mark: &Mark) -> Result<(), Problem> {
-        let told = timeout(BUDGET, self.drain(mark)).await;
+        let told = timeout(BUDGET, self.drain_with_patience(mark)).await;
         self.0.marked.notify_one();
         match told {
             Ok(Ok(())) => Ok(()),
@@ -43,6 +43,19 @@ impl Control {
                 Err(broker_down())
             }
             Err(_) => Err(broker_down()),
+        }
+    }
+
+    /// While another server of a cluster takes over nothing can be told.
+    async fn drain_with_patience(&self, mark: &Mark) -> Result<(), Error> {
+        loop {
+            match self.drain(mark).await {
+                Err(Error::Broker(error)) if self.0.deps.broker.is_connected() => {
+                    debug!(%error, "telling it again");
+                    sleep(ASK_AGAIN).await;
+                }
+                told => return told,
+            }
         }
     }
 
