@@ -33,7 +33,7 @@ impl Control {
     /// Tells the directory of a change that is stored, before the caller gets
     /// its answer: every event that is accepted later sees it.
     pub(super) async fn announce(&self, mark: &Mark) -> Result<(), Problem> {
-        let told = timeout(BUDGET, self.drain_with_patience(mark)).await;
+        let told = timeout(BUDGET, self.patiently(|| self.drain(mark))).await;
         self.0.marked.notify_one();
         match told {
             Ok(Ok(())) => Ok(()),
@@ -46,15 +46,21 @@ impl Control {
         }
     }
 
-    /// While another server of a cluster takes over nothing can be told.
-    async fn drain_with_patience(&self, mark: &Mark) -> Result<(), Error> {
+    /// Does it again for as long as it takes: while another server of a cluster takes
+    /// over nobody answers.
+    async fn patiently<T, W: Future<Output = Result<T, Error>>>(
+        &self,
+        work: impl Fn() -> W,
+    ) -> Result<T, Error> {
         loop {
-            match self.drain(mark).await {
-                Err(Error::Broker(error)) if self.0.deps.broker.is_connected() => {
-                    debug!(%error, "telling it again");
+            match work().await {
+                Err(Error::Broker(error))
+                    if error.is_outage() && self.0.deps.broker.is_connected() =>
+                {
+                    debug!(%error, "asking the broker again");
                     sleep(ASK_AGAIN).await;
                 }
-                told => return told,
+                done => return done,
             }
         }
     }
@@ -68,18 +74,7 @@ impl Control {
             return Err(broker_down());
         }
         let key = key_of(mark);
-        // While another server of a cluster takes over there is nobody to answer.
-        let answered = async {
-            loop {
-                match broker.directory_revision(&key).await {
-                    Err(error) if error.is_outage() && broker.is_connected() => {
-                        debug!(%error, "asking again");
-                        sleep(ASK_AGAIN).await;
-                    }
-                    answered => return answered,
-                }
-            }
-        };
+        let answered = self.patiently(|| async { Ok(broker.directory_revision(&key).await?) });
         match timeout(ANSWER, answered).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {

@@ -27,8 +27,8 @@ const AT_A_TIME: usize = 16;
 
 /// A delivery that is recorded as planned and then as attempted is written twice,
 /// and the first time into the indexes of what is pending as well. So while recording
-/// is behind, plans wait for the attempts that they ask for: those are read until so
-/// long after.
+/// is behind, plans wait for the attempts that they ask for: until records are read
+/// that were published so much later.
 const PLANS_WAIT: Duration = Duration::from_secs(5);
 
 /// Events, plans and records.

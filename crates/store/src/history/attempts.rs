@@ -250,7 +250,7 @@ impl History {
         let mut cursor = cursor.copied();
         let limit = limit as usize;
         let mut at_most = if exact {
-            missing(limit, &[(); 0])
+            missing::<()>(limit, &[])
         } else {
             self.first_look()
         };
