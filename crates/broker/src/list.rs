@@ -41,19 +41,25 @@ trait Item: Send + Sync + Sized + 'static {
 /// One item and who waits for it to be stored.
 type Entry<T> = (T, oneshot::Sender<Result<(), Error>>);
 
-/// A queue per partition and a task that empties it.
+/// Queues of plans in each process: they wait for others, and the fewer there are
+/// the more find together.
+const PLAN_QUEUES: usize = 4;
+
+/// A queue per partition, or for several, and a task for each that empties it.
 #[derive(Debug)]
 struct Lists<T>(Vec<mpsc::Sender<Entry<T>>>);
 
 impl<T: Item> Lists<T> {
-    /// Lists of a partition begin `distance` apart, unless full.
+    /// Lists of a queue begin `distance` apart, unless full. Each of the first
+    /// `queues` partitions has a queue, and the others share theirs.
     fn start(
         broker: &Broker,
         tasks: &TaskTracker,
         subject: impl Fn(Partition) -> String,
         distance: Duration,
+        queues: usize,
     ) -> Self {
-        let queues = broker.partitions().iter().map(|partition| {
+        let queues = broker.partitions().iter().take(queues).map(|partition| {
             let (sender, receiver) = mpsc::channel(2 * MAX_ITEMS);
             let lists = send_lists(broker.clone(), subject(partition), receiver, distance);
             tasks.spawn(lists);
@@ -65,7 +71,7 @@ impl<T: Item> Lists<T> {
     /// Returns when JetStream holds it.
     async fn publish(&self, partition: Partition, item: T) -> Result<(), Error> {
         let (stored, waits) = oneshot::channel();
-        let queue = &self.0[usize::from(partition.number())];
+        let queue = &self.0[usize::from(partition.number()) % self.0.len()];
         queue
             .send((item, stored))
             .await
@@ -198,6 +204,7 @@ impl DeliveryPublisher {
             tasks,
             delivery_subject,
             Duration::ZERO,
+            usize::MAX,
         )))
     }
 
@@ -224,10 +231,8 @@ impl PlanPublisher {
     /// Starts the tasks that send.
     #[must_use]
     pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
-        Self(
-            Arc::new(Lists::start(broker, tasks, plan_subject, BETWEEN_PLANS)),
-            broker.clone(),
-        )
+        let lists = Lists::start(broker, tasks, plan_subject, BETWEEN_PLANS, PLAN_QUEUES);
+        Self(Arc::new(lists), broker.clone())
     }
 
     /// Returns when the plan is stored.
@@ -255,7 +260,15 @@ impl RecordPublisher {
     /// Starts the tasks that send.
     #[must_use]
     pub fn start(broker: &Broker, tasks: &TaskTracker) -> Self {
-        let lists = |distance| Arc::new(Lists::start(broker, tasks, record_subject, distance));
+        let lists = |distance| {
+            Arc::new(Lists::start(
+                broker,
+                tasks,
+                record_subject,
+                distance,
+                usize::MAX,
+            ))
+        };
         Self {
             outcomes: lists(Duration::ZERO),
             deferrals: lists(BETWEEN_DEFERRALS),

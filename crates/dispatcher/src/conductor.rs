@@ -19,7 +19,7 @@ use tracing::{debug, error, info};
 
 use crate::deliver::{Deliver, Unsettled, now};
 use crate::item::{Item, Source};
-use crate::lanes::{Action, Lanes};
+use crate::lanes::{Action, Lanes, SWEEP_OF_ALL, SWEEP_PARTS};
 use crate::lease::Deadline;
 use crate::metrics::Gauges;
 use crate::settled::{SettledSet, Settlement};
@@ -32,8 +32,8 @@ use work::Work;
 const ARRIVALS: usize = 64;
 /// Looked at together.
 const BATCH: usize = 256;
-/// Between two looks at every lane.
-const SWEEP: Duration = Duration::from_millis(500);
+/// Between two looks at a part of the lanes.
+const SWEEP: Duration = SWEEP_OF_ALL.checked_div(SWEEP_PARTS).unwrap();
 const READ_LIMIT: Duration = Duration::from_secs(5);
 const READ_PAUSE: Duration = Duration::from_millis(500);
 
@@ -204,9 +204,10 @@ impl Conductor {
             }
             let at = Instant::now();
             if at >= next_sweep {
-                self.lanes.sweep(at);
-                self.answer_the_calm(at);
-                self.gauges.set(self.lanes.census(), at);
+                if self.lanes.sweep(at) {
+                    self.answer_the_calm(at);
+                    self.gauges.set(self.lanes.census(), at);
+                }
                 next_sweep = at + SWEEP;
             }
             for action in self.lanes.advance(at, now()) {

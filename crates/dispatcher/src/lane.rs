@@ -83,6 +83,8 @@ pub(crate) struct Lane {
     pub(crate) held_until: Option<Instant>,
     /// When it is looked at again, if that has been arranged.
     pub(crate) wake_at: Option<Instant>,
+    /// In which part of the lanes it is looked after.
+    pub(crate) part: usize,
     last_used: Instant,
     /// POSTs that ended since the last sweep.
     ended: usize,
@@ -115,6 +117,7 @@ impl Lane {
             in_line: false,
             held_until: None,
             wake_at: None,
+            part: 0,
             last_used: now,
             ended: 0,
         }

@@ -36,6 +36,12 @@ const REST: Duration = Duration::from_secs(30);
 /// How long until PARKED is asked again.
 const READ_AGAIN: Duration = Duration::from_millis(100);
 
+/// Between two looks at a lane.
+pub(crate) const SWEEP_OF_ALL: Duration = Duration::from_millis(500);
+/// Lanes are looked at in so many parts: what they park is acked then, and the
+/// broker writes each ack to disk before it takes the next delivery.
+pub(crate) const SWEEP_PARTS: u32 = 10;
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Action {
@@ -100,6 +106,11 @@ pub(crate) struct Lanes {
     /// Lanes to look at before anything else happens.
     touched: HashSet<EndpointId>,
     timers: BinaryHeap<Reverse<(Instant, EndpointId)>>,
+    /// Lanes that this sweep has still to look at, by part.
+    unswept: [Vec<EndpointId>; SWEEP_PARTS as usize],
+    /// The part that is swept next, and the one of the next lane.
+    next_part: usize,
+    part_of_next: usize,
     actions: Vec<Action>,
 }
 
@@ -138,6 +149,9 @@ impl Lanes {
             unrecorded: 0,
             touched: HashSet::new(),
             timers: BinaryHeap::new(),
+            unswept: Default::default(),
+            next_part: 0,
+            part_of_next: 0,
             actions: Vec::new(),
         }
     }
@@ -193,7 +207,9 @@ impl Lanes {
             .partitions
             .get(&partition)
             .map_or(now, |owned| owned.since);
-        let lane = Lane::new(account, partition, endpoint, breaker, since, now);
+        let mut lane = Lane::new(account, partition, endpoint, breaker, since, now);
+        lane.part = self.part_of_next;
+        self.part_of_next = (lane.part + 1) % self.unswept.len();
         self.lanes.insert(id, lane);
     }
 
@@ -233,20 +249,26 @@ impl Lanes {
         }
     }
 
-    /// Parks what has waited for too long and drops lanes that are idle. Twice
-    /// a second is often enough.
-    pub(crate) fn sweep(&mut self, now: Instant) {
-        let touched = &mut self.touched;
-        self.lanes.retain(|id, lane| {
-            if lane.is_idle(now) {
-                return false;
+    /// Parks what has waited for too long, in a part of the lanes; drops those that
+    /// are idle when a look at all of them begins, and tells that it does. To be
+    /// called [`SWEEP_PARTS`] times in [`SWEEP_OF_ALL`].
+    pub(crate) fn sweep(&mut self, now: Instant) -> bool {
+        let part = self.next_part;
+        self.next_part = (part + 1) % self.unswept.len();
+        let begins = part == 0;
+        if begins {
+            self.lanes.retain(|_, lane| !lane.is_idle(now));
+            for (id, lane) in self.lanes.iter().filter(|(_, lane)| lane.queued() > 0) {
+                self.unswept[lane.part].push(*id);
             }
-            if lane.queued() > 0 {
+        }
+        for id in self.unswept[part].drain(..) {
+            if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.sweep(now);
-                touched.insert(*id);
+                self.touched.insert(id);
             }
-            true
-        });
+        }
+        begins
     }
 
     /// Moves everything on that can move, and gives what is to be done.

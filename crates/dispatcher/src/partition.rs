@@ -82,6 +82,7 @@ impl Tenure {
         let calm = timeout(CALM, shared.conductor.calm(self.partition));
         self.take_in_until(shared, &mut consumer, calm).await;
         shared.conductor.drain(self.partition).await;
+        shared.ends.flush().await;
         // Only now: it renews the messages that are in work.
         drop(consumer);
     }

@@ -73,6 +73,8 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     publisher.burst(failed).await?;
     let all_failed = world.counted(endpoints, "failed", failed.into()).await?;
     ensure!(all_failed, "not all of them failed");
+    // Each failure has an operational event, and those are not the replay's.
+    ensure!(world.quiet().await?, "what the failures led to goes on");
     world.sink.answer(REPAIRED.group, Answer::OK).await?;
     world.sink.reset().await?;
 

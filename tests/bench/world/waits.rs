@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Endpoint, World};
 
 /// Nothing may stand still for longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE_FOR_ALL: Duration = Duration::from_secs(600);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
 impl World {
     /// Waits until so many requests have come to the group since the last
@@ -70,6 +72,35 @@ impl World {
                 return Ok(false);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(true)
+    }
+
+    /// Waits until no consumer of the roles has anything left to do, operational events
+    /// included. False if it takes long.
+    ///
+    /// # Errors
+    ///
+    /// When control does not answer.
+    pub(crate) async fn quiet(&self) -> Result<bool> {
+        // Control looks every few seconds.
+        const LOOKS: u32 = 3;
+        let started = Instant::now();
+        let mut quiet = 0;
+        while quiet < LOOKS {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            let looked = self
+                .deployment
+                .metric("control", "postrider_stream_messages");
+            ensure!(looked.await? > 0.0, "control has not looked at the streams");
+            let mut left = 0.0;
+            for gauge in ["postrider_consumer_pending", "postrider_consumer_unacked"] {
+                left += self.deployment.metric("control", gauge).await?;
+            }
+            quiet = if left > 0.0 { 0 } else { quiet + 1 };
+            if started.elapsed() > PATIENCE_FOR_ALL {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

@@ -104,7 +104,7 @@ impl Lanes {
                 Some(owned) => owned.settled.free(item.key()),
                 None => Vec::new(),
             };
-            item.done();
+            item.parked();
             for copy in copies {
                 // It may have been read before this was heard: then it is the
                 // one to send.

@@ -182,6 +182,24 @@ fn five_hundred_hanging_endpoints_leave_room_for_another_account() {
 }
 
 #[test]
+fn lanes_that_have_waited_together_do_not_park_together() {
+    let mut world = World::new(10, takes(60 * SECOND));
+    for _ in 0..100 {
+        let endpoint = world.endpoint("hangs", None);
+        world.arrive(endpoint, 1);
+    }
+    let in_flight = world.posts.len();
+    let (mut parked, mut most) = (0, 0);
+    for _ in 0..60 {
+        world.pass(50 * MILLI);
+        most = most.max(world.sequence - parked);
+        parked = world.sequence;
+    }
+    assert_eq!(usize::try_from(parked), Ok(100 - in_flight));
+    assert!(most <= 10, "{most} at once");
+}
+
+#[test]
 fn test_events_pass_a_paused_endpoint_and_tell_nothing() {
     let mut world = World::new(1_000, Box::new(|_, _| (MILLI, false)));
     let endpoint = world.endpoint("acme", None);

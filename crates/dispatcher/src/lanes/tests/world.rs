@@ -182,7 +182,7 @@ impl World {
             self.now += MILLI;
             if self.now >= next_sweep {
                 self.lanes.sweep(self.now);
-                next_sweep = self.now + SECOND / 2;
+                next_sweep = self.now + SWEEP_OF_ALL / SWEEP_PARTS;
             }
             let now = self.now;
             let over: Vec<_> = self
