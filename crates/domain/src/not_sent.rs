@@ -5,12 +5,16 @@
 use std::fmt;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{EndpointId, NotSentReason};
+use crate::{EndpointId, EventId, NotSentReason};
 
 /// A byte for the reason and the 16 of the endpoint's id.
 const ENTRY_BYTES: usize = 17;
+/// In place of a reason, before the id of an event and eight bytes of when it was
+/// accepted: its plan names them.
+const SAME_AS: u8 = 128;
 
 /// A list of endpoints with reasons. Its bytes are the entries one after the
 /// other: a byte for the reason (1 not subscribed, 2 disabled, 3 created
@@ -43,6 +47,38 @@ impl NotSent {
     #[must_use]
     pub const fn as_bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// A hash of it (SHA-256).
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
+    }
+
+    /// The bytes that stand for what the plan of another event names, which was
+    /// accepted at `accepted_at`, in Unix milliseconds. Read as a list they name
+    /// nobody.
+    #[must_use]
+    pub fn same_as(event: EventId, accepted_at: i64) -> Bytes {
+        let event = event.uuid();
+        let mut bytes = Vec::with_capacity(ENTRY_BYTES + 8);
+        bytes.push(SAME_AS);
+        bytes.extend(event.as_bytes());
+        bytes.extend(accepted_at.to_be_bytes());
+        bytes.into()
+    }
+
+    /// The event whose plan names them and when it was accepted, if this is
+    /// [`NotSent::same_as`].
+    #[must_use]
+    pub fn is_same_as(&self) -> Option<(EventId, i64)> {
+        let (reason, rest) = self.0.split_first()?;
+        let (event, accepted_at) = rest.split_first_chunk::<16>()?;
+        if *reason != SAME_AS {
+            return None;
+        }
+        let accepted_at = i64::from_be_bytes(accepted_at.try_into().ok()?);
+        Some((EventId::from_uuid(Uuid::from_bytes(*event)), accepted_at))
     }
 
     /// What was stored or sent; what stands behind the last whole entry is left
@@ -99,6 +135,19 @@ mod tests {
         assert_eq!(collected.iter().collect::<Vec<_>>(), all);
         assert_eq!(NotSent::from_bytes(collected.as_bytes().clone()), collected);
         assert!(NotSent::default().is_empty());
+    }
+
+    #[test]
+    fn another_events_plan_is_named_and_read_by_older_versions_as_nobody() {
+        let event = EventId::new();
+        let same = NotSent::from_bytes(NotSent::same_as(event, 1_795_000_000_000));
+        assert_eq!(same.is_same_as(), Some((event, 1_795_000_000_000)));
+        assert_eq!(same.iter().count(), 0);
+        let named: NotSent = [(EndpointId::new(), NotSentReason::Disabled)]
+            .into_iter()
+            .collect();
+        assert_eq!(named.is_same_as(), None);
+        assert_eq!(NotSent::default().is_same_as(), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod page;
 mod account_retention;
 mod advance;
+mod alike;
 mod attempt;
 mod attempts;
 mod claims;
@@ -39,6 +40,7 @@ use domain::Timestamp;
 use uuid::Uuid;
 
 use crate::Pool;
+use alike::Alike;
 
 pub use account_retention::AccountRetention;
 pub use attempts::AttemptFilter;
@@ -59,13 +61,17 @@ pub use resend::ResendSource;
 #[derive(Debug, Clone)]
 pub struct History {
     pool: Pool,
+    alike: Alike,
 }
 
 impl History {
     /// The tables in this database.
     #[must_use]
-    pub const fn new(pool: Pool) -> Self {
-        Self { pool }
+    pub fn new(pool: Pool) -> Self {
+        Self {
+            pool,
+            alike: Alike::default(),
+        }
     }
 
     /// The database.

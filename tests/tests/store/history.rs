@@ -22,6 +22,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         a_deleted_endpoint_leaves_nothing_and_nothing_comes_back,
         tests_count_nowhere,
         stats_of_a_span_are_exact,
+        stats_of_many_days_are_exact,
         attempts_are_paged_both_ways,
         bytes_that_are_no_text_are_kept,
     ]
@@ -355,6 +356,43 @@ async fn stats_of_a_span_are_exact(pool: Pool) -> Result<()> {
             open.total == i64::try_from(expected)?,
             "{after:?}: {open:?}"
         );
+    }
+    Ok(())
+}
+
+/// Also of what changes late.
+async fn stats_of_many_days_are_exact(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let endpoint = EndpointId::new();
+    let start = Timestamp::from_unix_millis(1_747_146_000_000);
+    let hour = Duration::from_secs(3_600);
+    let stories: Vec<Story> = (0..20)
+        .map(|n| Story::of(endpoint, start.plus(5 * n * hour)))
+        .collect::<Result<_>>()?;
+    for story in &stories {
+        plans(&history, &[story.plan(0)?]).await?;
+    }
+    for story in stories.iter().step_by(3) {
+        outcomes(&history, &[story.record(1, false)?]).await?;
+    }
+    let edges = (0..=110).step_by(5).map(|n| start.plus(n * hour));
+    let edges: Vec<_> = edges.map(Some).chain([None]).collect();
+    for after in &edges {
+        for before in &edges {
+            let within = stories.iter().enumerate().filter(|(_, story)| {
+                after.is_none_or(|after| after <= story.at)
+                    && before.is_none_or(|before| story.at < before)
+            });
+            let within: Vec<usize> = within.map(|(place, _)| place).collect();
+            let succeeded = within.iter().filter(|place| *place % 3 == 0).count();
+            let counted = history.stats(endpoint, *after, *before).await?;
+            ensure!(
+                counted.total == i64::try_from(within.len())?
+                    && counted.succeeded == i64::try_from(succeeded)?
+                    && counted.pending == counted.total - counted.succeeded,
+                "{after:?} {before:?}: {counted:?}"
+            );
+        }
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use domain::{
-    Cause, DeferralReason, EndpointId, EventType, NotSentReason, Outcome, Record, Timestamp,
+    Cause, DeferralReason, EndpointId, EventType, NotSent, NotSentReason, Outcome, Record,
+    Timestamp,
 };
 use harness::suite::Scenario;
 use store::{Batch, Findings, History, Pool, Stats};
@@ -16,6 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         one_batch_ends_like_many,
         a_batch_of_every_size_is_counted_once,
         a_batch_that_is_recorded_on_the_second_try_counts,
+        plans_that_leave_out_the_same_tell_all_of_it,
         a_plan_that_comes_late_tells_since_when_it_is_due,
         what_waits_says_so_until_it_is_tried,
         disabling_ends_waiting_and_failing,
@@ -85,6 +87,51 @@ async fn one_batch_ends_like_many(pool: Pool) -> Result<()> {
         );
         let stats = history.stats(story.endpoint, None, None).await?;
         ensure!(stats.total == 1 && stats.succeeded == 1, "{stats:?}");
+    }
+    Ok(())
+}
+
+/// Of plans that say the same only the first is written as a whole; each tells all, also
+/// if another process has recorded some of them before.
+async fn plans_that_leave_out_the_same_tell_all_of_it(pool: Pool) -> Result<()> {
+    const OTHERS: usize = 200;
+    let left_out: NotSent = (0..OTHERS)
+        .map(|_| (EndpointId::new(), NotSentReason::NotSubscribed))
+        .collect();
+    let endpoint = EndpointId::new();
+    let minutes = |minutes: u64| START.plus(Duration::from_secs(60 * minutes));
+    let stories: Vec<Story> = [0, 1, 2, 9, 10, 13]
+        .map(|at| Story::of(endpoint, minutes(at)))
+        .into_iter()
+        .collect::<Result<_>>()?;
+    let tell = async |history: &History, story: &Story| -> Result<()> {
+        let mut plan = story.plan(0)?;
+        plan.not_sent = left_out.clone();
+        let batch = Batch {
+            events: &[story.accepted()?],
+            plans: &[plan],
+            ..Batch::default()
+        };
+        ensure!(history.record(batch).await? == Findings::default());
+        Ok(())
+    };
+    let (one, other) = (History::new(pool.clone()), History::new(pool));
+    for story in &stories[..4] {
+        tell(&one, story).await?;
+    }
+    // It takes the second one's plan for whole, which only names the first.
+    for story in &stories[1..] {
+        tell(&other, story).await?;
+    }
+    let named: Vec<_> = left_out.iter().map(|(id, _)| id.uuid()).collect();
+    for story in &stories {
+        let event = one.event(&story.account, story.event).await?;
+        let told = event.context("the event")?.not_sent;
+        let mut told: Vec<_> = told.into_iter().map(|(id, _)| id).collect();
+        let mut named = named.clone();
+        told.sort_unstable();
+        named.sort_unstable();
+        ensure!(told == named, "{} of {OTHERS}", told.len());
     }
     Ok(())
 }

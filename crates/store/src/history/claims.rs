@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::History;
 use crate::Error;
+use crate::pool::Engine;
 
 /// A table with `claimed_by`, `claimed_until` and `ended_at`.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,16 @@ pub(super) struct Claimable {
 }
 
 impl History {
+    /// A condition that is always met: with it, the transaction of a statement does not
+    /// wait until the disk has it, where the engine can do that. For what may be lost
+    /// and done again, all of it, after a crash of the database.
+    pub(super) const fn unhurried(&self) -> &'static str {
+        match self.pool.0 {
+            Engine::Sqlite { .. } => "",
+            Engine::Postgres(_) => " AND set_config('synchronous_commit', 'off', TRUE) = 'off'",
+        }
+    }
+
     /// Claims an open row for `worker`, or renews the claim; `None` if another one
     /// has it or it has ended.
     pub(super) async fn claim<R>(
@@ -31,11 +42,12 @@ impl History {
     where
         R: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
+        let unhurried = self.unhurried();
         transaction!(self.pool, tx => {
             Ok(sqlx::query_as(AssertSqlSafe(format!(
                 "UPDATE {table} SET claimed_by = $2, claimed_until = $4 \
                  WHERE id = $1 AND ended_at IS NULL AND (claimed_by = $2 OR claimed_until < $3) \
-                 RETURNING {columns}"
+                 {unhurried} RETURNING {columns}"
             )))
             .bind(id)
             .bind(worker)

@@ -1,6 +1,6 @@
 //! What became of events.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use domain::{NotSent, Timestamp};
 use sqlx::QueryBuilder;
@@ -31,7 +31,10 @@ struct Told {
 /// Where an event went, and where it did not.
 #[derive(Debug, Default)]
 struct Fate {
+    planned: bool,
     deliveries: Vec<DeliveryRow>,
+    /// What the plan says of [`Fate::not_sent`].
+    left_out: NotSent,
     not_sent: Vec<(Uuid, String)>,
 }
 
@@ -50,16 +53,17 @@ impl Fate {
             }),
             (_, Some(endpoint)) => self.not_sent.push((endpoint, told.reason)),
             (_, None) => {
-                let packed = NotSent::from_bytes(told.not_sent.unwrap_or_default().into());
-                let of_plan = packed.iter();
-                let of_plan = of_plan.map(|(id, why)| (id.uuid(), why.as_str().to_owned()));
-                self.not_sent.extend(of_plan);
+                self.planned = true;
+                self.left_out = NotSent::from_bytes(told.not_sent.unwrap_or_default().into());
             }
         }
     }
 
-    /// In the order of the ids, each once.
+    /// All of it in the order of the ids, each once.
     fn sort(&mut self) {
+        let of_plan = self.left_out.iter();
+        let of_plan = of_plan.map(|(id, why)| (id.uuid(), why.as_str().to_owned()));
+        self.not_sent.extend(of_plan);
         self.deliveries.sort_unstable_by_key(|delivery| delivery.id);
         self.not_sent.sort_unstable();
         self.not_sent.dedup();
@@ -78,21 +82,17 @@ impl History {
         };
         let keys = events.iter().map(|event| (event.id, event.accepted_at));
         let told = self.told_of(&keys.collect::<Vec<_>>(), span).await?;
-        let is_plan = |told: &&Told| told.endpoint_id.is_none();
-        let planned: HashSet<Uuid> = told
-            .iter()
-            .filter(is_plan)
-            .map(|told| told.event_id)
-            .collect();
         let mut fates: HashMap<Uuid, Fate> = HashMap::new();
         for told in told {
             fates.entry(told.event_id).or_default().add(told);
         }
+        let left_out = fates.values_mut().map(|fate| &mut fate.left_out);
+        self.spelled_out(left_out.collect()).await?;
         let assemble = |event: EventColumns| {
             let mut fate = fates.remove(&event.id).unwrap_or_default();
             fate.sort();
             EventRow {
-                planned: planned.contains(&event.id),
+                planned: fate.planned,
                 id: event.id,
                 event_type: event.event_type,
                 accepted_at: Timestamp::from_unix_millis(event.accepted_at),

@@ -66,6 +66,11 @@ impl Marks {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn of(marks: impl IntoIterator<Item = (Uuid, i64)>) -> Self {
+        Self(marks.into_iter().collect())
+    }
+
     /// Finds those of events, each once.
     pub(super) async fn find<C: Bulk>(
         connection: &mut C,

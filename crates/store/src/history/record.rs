@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use bytes::Bytes;
 use domain::{AcceptedEvent, Attempt, EventId, Outcome, Plan, Record, Timestamp};
 use tokio::join;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::alike::Repeats;
 use super::days::Day;
 use super::findings::Findings;
 use super::fold::{Draft, Known, fold};
@@ -140,9 +142,10 @@ impl History {
     /// They are committed in this order: whoever meets a delivery meets its event and
     /// its attempts.
     async fn try_to_record(&self, batch: Batch<'_>, writing: Writing) -> Result<Tried, Error> {
+        let mut repeats = self.alike.begin();
         let (tried, erased) = match self.pool.0 {
             Engine::Sqlite { .. } => transaction!(self.pool, tx => {
-                let tried = settle(&mut *tx, batch, writing, None).await?;
+                let tried = settle(&mut *tx, batch, &mut repeats, writing, None).await?;
                 Ok((tried, tell(&mut *tx, batch.events, writing).await?))
             })?,
             Engine::Postgres(_) => {
@@ -153,7 +156,7 @@ impl History {
                 };
                 let settled = async {
                     transaction!(self.pool, tx => {
-                        settle(&mut *tx, batch, writing, Some(apart)).await
+                        settle(&mut *tx, batch, &mut repeats, writing, Some(apart)).await
                     })
                 };
                 let erased = async move {
@@ -175,6 +178,7 @@ impl History {
         };
         Ok(match tried {
             Tried::Recorded(mut findings) => {
+                repeats.committed();
                 findings.erased.events.extend(erased);
                 Tried::Recorded(findings)
             }
@@ -267,6 +271,7 @@ impl Apart<'_> {
 async fn settle<C: Bulk>(
     connection: &mut C,
     batch: Batch<'_>,
+    repeats: &mut Repeats<'_>,
     writing: Writing,
     apart: Option<Apart<'_>>,
 ) -> Result<Tried, Error> {
@@ -295,6 +300,8 @@ async fn settle<C: Bulk>(
     let marks = Marks::find(connection, told_by(batch)).await?;
     let kept = (!marks.is_empty()).then(|| Kept::of(batch, &marks));
     let batch = kept.as_ref().map_or(batch, Kept::batch);
+    let left_out = batch.plans.iter().map(|plan| repeats.pack(plan, &marks));
+    let left_out: Vec<Bytes> = left_out.collect();
     let drafts = Draft::of(batch, &endpoints, &marks);
     let keys: Vec<Key<2>> = drafts.iter().map(Draft::key).collect();
     let deliveries = read::standings(connection, &keys).await?;
@@ -323,7 +330,7 @@ async fn settle<C: Bulk>(
     };
     let rest = async {
         write::attempts(connection, &others, writing).await?;
-        write::plans(connection, batch.plans, writing).await?;
+        write::plans(connection, batch.plans, &left_out, writing).await?;
         write::deliveries(connection, &changes.deliveries, writing).await?;
         write::counts(connection, &changes.counts).await?;
         write::conditions(connection, &changes.endpoints).await?;

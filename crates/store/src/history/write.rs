@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use domain::{AcceptedEvent, Attempt, Plan, Record, Timestamp};
 use uuid::Uuid;
 
@@ -151,13 +152,14 @@ async fn tags_of<C: Bulk>(
 pub(super) async fn plans<C: Bulk>(
     connection: &mut C,
     plans: &[Plan],
+    not_sent: &[Bytes],
     writing: Writing,
 ) -> Result<(), Error> {
     let rows = Rows::new(plans.len())
         .ids(plans.iter().map(|plan| plan.event_id.uuid()))
         .numbers(plans.iter().map(|plan| plan.planned_at.unix_millis()))
         .numbers(plans.iter().map(|plan| plan.accepted_at.unix_millis()))
-        .bytes(plans.iter().map(|plan| &plan.not_sent.as_bytes()[..]));
+        .bytes(not_sent.iter().map(|bytes| &bytes[..]));
     writing.write(connection, &PLANS, rows).await
 }
 

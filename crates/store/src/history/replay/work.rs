@@ -2,7 +2,7 @@
 //! it for a while: what is written without the claim is not written.
 
 use domain::{AccountId, ErasureMark, ReplayId, ReplayState, ReplayStatus, Timestamp};
-use sqlx::QueryBuilder;
+use sqlx::{AssertSqlSafe, QueryBuilder};
 use uuid::Uuid;
 
 use super::{COLUMNS, ReplayRow};
@@ -188,15 +188,16 @@ impl History {
         progress: &Progress,
     ) -> Result<bool, Error> {
         let (at, event) = progress.cursor.unzip();
+        let unhurried = self.unhurried();
         transaction!(self.pool, tx => {
-            let counts: Option<Counts> = sqlx::query_as(
+            let counts: Option<Counts> = sqlx::query_as(AssertSqlSafe(format!(
                 "UPDATE replays SET sent = sent + $3, succeeded = succeeded + $4, \
                  failed = failed + $5, \
                  matched = CASE WHEN matched > $6 THEN matched - $6 ELSE 0 END, \
                  cursor_at = COALESCE($7, cursor_at), cursor_event = COALESCE($8, cursor_event) \
-                 WHERE id = $1 AND claimed_by = $2 AND ended_at IS NULL \
+                 WHERE id = $1 AND claimed_by = $2 AND ended_at IS NULL {unhurried} \
                  RETURNING account, status, state, created_at, matched, succeeded, failed",
-            )
+            )))
             .bind(id.uuid())
             .bind(worker)
             .bind(progress.sent)
