@@ -11,6 +11,7 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::History;
+use super::days::Day;
 use super::marks::{Asked, Marks};
 use super::span::Span;
 use crate::Error;
@@ -20,8 +21,9 @@ use crate::Error;
 const WORTH: usize = 64;
 /// Plans that others may repeat, at most.
 const REMEMBERED: usize = 4_096;
-/// A plan is repeated by those of events so much younger: near enough that both are
-/// kept for as long.
+/// A plan is repeated by those of events so much younger. PostgreSQL drops both with
+/// their day; where rows are deleted by age, the younger ones say nothing of it for so
+/// long before they go too.
 const REPEATED_MS: i64 = 600_000;
 /// A plan may repeat one that repeats another, if the one between was recorded by two
 /// processes. The events get older with each, so there is an end to it.
@@ -106,11 +108,10 @@ fn is_erased((event, accepted_at): Event, plan: &Plan, marks: &Marks) -> bool {
 
 /// Whether the younger event's plan may say that it is as the one that was told: both
 /// are of one day, whose tables go together, and close.
-const fn may_repeat(told: Event, event: Event) -> bool {
-    const DAY_MS: i64 = 86_400_000;
+fn may_repeat(told: Event, event: Event) -> bool {
     let distance = event.1 - told.1;
-    let is_same_day = event.1.div_euclid(DAY_MS) == told.1.div_euclid(DAY_MS);
-    is_same_day && distance > 0 && distance < REPEATED_MS
+    let day = |event: Event| Day::of(Timestamp::from_unix_millis(event.1));
+    day(event) == day(told) && distance > 0 && distance < REPEATED_MS
 }
 
 impl History {
@@ -223,7 +224,8 @@ mod tests {
     #[test]
     fn a_plan_is_repeated_by_younger_ones_of_its_day() {
         let at = |at: i64| (Uuid::nil(), at);
-        let midnight = 20_000 * 86_400_000;
+        let day = Day::of(Timestamp::from_unix_millis(1_795_000_000_000));
+        let midnight = day.start().unix_millis();
         assert!(may_repeat(at(midnight), at(midnight + 1)));
         assert!(may_repeat(at(midnight), at(midnight + REPEATED_MS - 1)));
         assert!(!may_repeat(at(midnight), at(midnight + REPEATED_MS)));
