@@ -120,15 +120,18 @@ impl Past {
         let within = i64::from(number) * DAY_MS / i64::from(self.per_day);
         let at = Timestamp::from_unix_millis(self.day(day).unix_millis() + within);
         let event = EventId::from_uuid(made_at(at));
-        let event_type = EventType::parse(match number % 10 {
+        // Each endpoint gets every type.
+        let turn = number + number / self.endpoints.len() as u32;
+        let event_type = EventType::parse(match turn % 10 {
             0 => "form.submitted",
             1..4 => "message.incoming",
             _ => "message.report",
         })?;
         let trace = |first: u8| {
+            // What is random of the id in front: traces come in no order.
             let mut bytes = [first; 24];
-            bytes[..16].copy_from_slice(event.as_bytes());
-            bytes[0] = first;
+            bytes[1..16].copy_from_slice(&event.as_bytes()[1..]);
+            bytes[1..16].reverse();
             TraceContext::root(bytes)
         };
         let tag = ("chat".to_owned(), (number / OF_TAG).to_string());

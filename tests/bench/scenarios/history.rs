@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use domain::page::{Cursor, Direction};
-use domain::{Outcome as Told, Record, Timestamp};
+use domain::{AccountId, AttemptId, DeliveryId, EventId, Outcome as Told, Record, Timestamp};
 use harness::past::Past;
 use harness::postgres::Postgres;
 use harness::repository;
@@ -73,15 +73,14 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let past = Past::new(ENDPOINTS, start, per_day)?;
     let loading = Instant::now();
     let mut attempts = 0;
-    let mut one = None;
+    let mut known = Vec::new();
     for day in 0..DAYS {
         for chapter in past.chapters(day) {
             let chapter = chapter?;
             history.record(chapter.batch()).await?;
             attempts += chapter.records.len();
-            if day == DAYS / 2 {
-                one = chapter.records.into_iter().next();
-            }
+            let place = known.len() % chapter.records.len();
+            known.extend(chapter.records.into_iter().nth(place).and_then(Known::of));
         }
     }
     outcome.figure("attempts", attempts as f64, "");
@@ -103,7 +102,7 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
         Arc::clone(&asking),
         Arc::clone(&recorded),
     ));
-    let asked = ask(&history, &past, one.as_ref(), &mut outcome).await;
+    let asked = ask(&history, &past, &known, &mut outcome).await;
     asking.store(false, Ordering::Relaxed);
     recording.await??;
     asked?;
@@ -150,20 +149,16 @@ async fn record(
     Ok(())
 }
 
-/// Asks each question of many endpoints in turn.
-async fn ask(
-    history: &History,
-    past: &Past,
-    one: Option<&Record>,
-    outcome: &mut Outcome,
-) -> Result<()> {
+/// Asks each question of many endpoints, accounts and records in turn.
+async fn ask(history: &History, past: &Past, known: &[Known], outcome: &mut Outcome) -> Result<()> {
     let any = AttemptFilter::default;
     let lists = [
         ("first page", None, any()),
         ("middle page", Some(DAYS / 2), any()),
         ("last page", Some(1), any()),
         ("failed", None, failed()),
-        ("of a type", None, of_type()),
+        ("of a type", None, of_type("form.submitted")),
+        ("of a type (none)", None, of_type("form.deleted")),
     ];
     for (name, day, filter) in lists {
         let cursor = day.map(|day| cursor(past.day(day)));
@@ -174,7 +169,8 @@ async fn ask(
                 ..filter.clone()
             };
             let page = history.attempts(account, &filter, cursor.as_ref(), 21);
-            page.await.map(drop)
+            page.await?;
+            Ok(())
         };
         sample(outcome, name, question).await?;
     }
@@ -188,56 +184,96 @@ async fn ask(
         let question = async |sample: usize| {
             let (account, _) = past.endpoint(sample * 37);
             let page = history.attempts(account, &filter, None, 21);
-            page.await.map(drop)
+            page.await?;
+            Ok(())
         };
         sample(outcome, name, question).await?;
     }
-    single(history, past, one, outcome).await
-}
-
-async fn single(
-    history: &History,
-    past: &Past,
-    one: Option<&Record>,
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let filter = EventFilter {
-        tag: Some(("chat".to_owned(), "0".to_owned())),
-        ..EventFilter::default()
-    };
     let stats = async |sample: usize| {
         let (_, endpoint) = past.endpoint(sample * 37);
-        history.stats(*endpoint, None, None).await.map(drop)
+        history.stats(*endpoint, None, None).await?;
+        Ok(())
     };
     sample(outcome, "stats", stats).await?;
     let tagged = async |sample: usize| {
         let (account, _) = past.endpoint(sample * 37);
+        let filter = EventFilter {
+            tag: Some(("chat".to_owned(), (sample % 1_000).to_string())),
+            ..EventFilter::default()
+        };
         let page = history.events(account, &filter, None, 21);
-        page.await.map(drop)
+        page.await?;
+        Ok(())
     };
     sample(outcome, "events with a tag", tagged).await?;
-    let Some(record) = one else { return Ok(()) };
-    let Told::Attempt(attempt) = &record.outcome else {
-        return Ok(());
-    };
-    let account = &record.account;
-    let of_delivery = AttemptFilter {
-        delivery: Some(record.delivery_id),
-        ..AttemptFilter::default()
-    };
-    let of_trace = AttemptFilter {
-        trace_id: attempt.trace.trace_id_hex(),
-        ..AttemptFilter::default()
-    };
-    let event = async |_| history.event(account, record.event_id).await.map(drop);
-    sample(outcome, "an event", event).await?;
-    let shown = async |_| history.attempt(account, attempt.id).await.map(drop);
-    sample(outcome, "an attempt", shown).await?;
-    for (name, filter) in [("by delivery", of_delivery), ("by trace", of_trace)] {
-        let page = async |_| history.attempts(account, &filter, None, 21).await.map(drop);
-        sample(outcome, name, page).await?;
+    find(history, known, outcome).await
+}
+
+/// An attempt that is known to be there.
+struct Known {
+    account: AccountId,
+    event: EventId,
+    delivery: DeliveryId,
+    attempt: AttemptId,
+    /// 32 hex digits.
+    trace: String,
+}
+
+impl Known {
+    fn of(record: Record) -> Option<Self> {
+        let Told::Attempt(attempt) = record.outcome else {
+            return None;
+        };
+        Some(Self {
+            account: record.account,
+            event: record.event_id,
+            delivery: record.delivery_id,
+            attempt: attempt.id,
+            trace: attempt.trace.trace_id_hex(),
+        })
     }
-    Ok(())
+}
+
+/// Asks where ids lead, each time of another attempt, of any day.
+async fn find(history: &History, known: &[Known], outcome: &mut Outcome) -> Result<()> {
+    ensure!(!known.is_empty(), "nothing was recorded");
+    // A prime, so that days come in no order.
+    let known = |sample: usize| &known[sample * 7_919 % known.len()];
+    let event = async |sample| {
+        let known = known(sample);
+        let event = history.event(&known.account, known.event).await?;
+        event.map(drop).context("an event that is not there")
+    };
+    sample(outcome, "an event", event).await?;
+    let attempt = async |sample| {
+        let known = known(sample);
+        let attempt = history.attempt(&known.account, known.attempt).await?;
+        attempt.map(drop).context("an attempt that is not there")
+    };
+    sample(outcome, "an attempt", attempt).await?;
+    let listed = async |known: &Known, filter| {
+        let page = history.attempts(&known.account, &filter, None, 21).await?;
+        ensure!(!page.rows.is_empty(), "an attempt that is not listed");
+        Ok(())
+    };
+    let of_delivery = async |sample| {
+        let known = known(sample);
+        let filter = AttemptFilter {
+            delivery: Some(known.delivery),
+            ..AttemptFilter::default()
+        };
+        listed(known, filter).await
+    };
+    sample(outcome, "by delivery", of_delivery).await?;
+    let of_trace = async |sample| {
+        let known = known(sample);
+        let filter = AttemptFilter {
+            trace_id: known.trace.clone(),
+            ..AttemptFilter::default()
+        };
+        listed(known, filter).await
+    };
+    sample(outcome, "by trace", of_trace).await
 }
 
 fn failed() -> AttemptFilter {
@@ -247,9 +283,9 @@ fn failed() -> AttemptFilter {
     }
 }
 
-fn of_type() -> AttemptFilter {
+fn of_type(event_type: &str) -> AttemptFilter {
     AttemptFilter {
-        event_type: "form.submitted".to_owned(),
+        event_type: event_type.to_owned(),
         ..AttemptFilter::default()
     }
 }
@@ -280,7 +316,7 @@ fn cursor(at: Timestamp) -> Cursor {
 async fn sample(
     outcome: &mut Outcome,
     name: &str,
-    question: impl AsyncFn(usize) -> Result<(), store::Error>,
+    question: impl AsyncFn(usize) -> Result<()>,
 ) -> Result<()> {
     for warming in 0..WARMING {
         question(warming).await?;

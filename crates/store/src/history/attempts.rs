@@ -4,8 +4,8 @@ use domain::page::{Cursor, Direction};
 use domain::{AccountId, DeliveryId, EndpointId, EventId, Timestamp};
 use sqlx::QueryBuilder;
 
-use super::page::{Found, LOOKED_AT, is_backwards, missing};
-use super::span::{REACHES_MS, Span};
+use super::page::{Found, LOOKED_AT, at_most, is_backwards};
+use super::span::{Reach, Span};
 use super::{AttemptSummary, History};
 use crate::Error;
 
@@ -97,12 +97,13 @@ impl Path {
         }
     }
 
-    /// How far to look for it. What belongs to one event or trace is little, so no part
-    /// would be enough.
-    const fn reaches(self) -> &'static [i64] {
+    /// How far to look for it. Days have events' ids in the order of time: those of
+    /// later ones have nothing before their first row.
+    const fn reach(self) -> Reach {
         match self {
-            Self::Event | Self::Trace => &[],
-            _ => &REACHES_MS,
+            Self::Event => Reach::OF_ALL,
+            Self::Trace => Reach::OF_ONE,
+            _ => Reach::OF_MANY,
         }
     }
 
@@ -242,15 +243,30 @@ impl History {
             filter.event = Some(EventId::from_uuid(delivery.event_id));
         }
         let path = Path::of(&filter);
-        let exact = path.tells_all(&filter);
         let span = filter.span().beyond(cursor);
-        let mut parts = self.parts(span, cursor, path.reaches()).into_iter();
-        let mut part = parts.next().unwrap_or(span);
+        let filter = &filter;
+        let look =
+            move |part, lacking| self.look_along(path, account, filter, part, cursor, lacking);
+        self.page(span, cursor, path.reach(), limit as usize, look)
+            .await
+    }
+
+    /// What an index has in `part` beyond a cursor, nearest first, at most `limit`
+    /// rows that are meant.
+    async fn look_along(
+        &self,
+        path: Path,
+        account: &AccountId,
+        filter: &AttemptFilter,
+        part: Span,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Found<AttemptSummary>, Error> {
+        let exact = path.tells_all(filter);
         let backwards = is_backwards(cursor);
         let mut cursor = cursor.copied();
-        let limit = limit as usize;
-        let mut at_most = if exact {
-            missing::<()>(limit, &[])
+        let mut rows_at_once = if exact {
+            at_most(limit)
         } else {
             self.first_look()
         };
@@ -262,43 +278,37 @@ impl History {
                      row_number() OVER looking AS place, lead(id) OVER looking IS NULL AS is_last, \
                      (TRUE"
                 ));
-                meant!(query, account, &filter);
+                meant!(query, account, filter);
                 query.push(format!(
                     ") AS is_meant FROM (SELECT {SUMMARY}, account, trace_id FROM attempts WHERE "
                 ));
-                along!(query, path, account, &filter);
+                along!(query, path, account, filter);
                 span!(query, "started_at", "id", part, cursor.as_ref());
-                query.push(" LIMIT ").push_bind(at_most);
+                query.push(" LIMIT ").push_bind(rows_at_once);
                 query.push(") AS looked_at WINDOW looking AS (");
                 order!(query, "started_at", "id", backwards);
                 query.push(")) AS told WHERE is_meant OR is_last");
                 order!(query, "started_at", "id", backwards);
-                query.push(" LIMIT ").push_bind(missing(limit, &rows) + 1);
+                query.push(" LIMIT ").push_bind(at_most(limit - rows.len()) + 1);
                 let query = query.build_query_as().persistent(!part.is_short());
                 let found: Vec<LookedAt> = query.fetch_all(&mut *connection).await?;
                 let last = found.iter().find(|row| row.is_last);
                 let last = last.map(|row| (row.place, row.summary.started_at, row.summary.id));
                 let meant = found.into_iter().filter(|row| row.is_meant);
                 rows.extend(meant.map(|row| row.summary).take(limit - rows.len()));
-                if rows.len() >= limit {
-                    break;
-                }
                 let (looked_at, at, id) = last.unwrap_or_default();
+                let is_through = exact || looked_at < rows_at_once;
                 left -= looked_at;
-                if !exact && left <= 0 {
+                if rows.len() >= limit || is_through {
+                    return Ok(Found { rows, ended_at: None });
+                }
+                if left <= 0 {
                     return Ok(Found { rows, ended_at: Some((at, id)) });
                 }
-                if !exact && looked_at == at_most {
-                    let direction = cursor.map_or(Direction::Next, |cursor| cursor.direction);
-                    cursor = Some(Cursor { at, id, direction });
-                } else if let Some(next) = parts.next() {
-                    part = next;
-                } else {
-                    break;
-                }
-                at_most = if exact { missing(limit, &rows) } else { left };
+                let direction = cursor.map_or(Direction::Next, |cursor| cursor.direction);
+                cursor = Some(Cursor { at, id, direction });
+                rows_at_once = left;
             }
-            Ok(Found { rows, ended_at: None })
         })
     }
 }

@@ -2,11 +2,12 @@
 
 use domain::page::Cursor;
 use domain::{AccountId, EventId, Timestamp};
+use futures::future::{try_join, try_join_all};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::page::{Found, LOOKED_AT, is_backwards, missing};
-use super::span::{REACHES_MS, REACHES_OF_FEW_MS, Span};
+use super::page::{Found, LOOKED_AT, at_most, is_backwards};
+use super::span::{Reach, Span};
 use super::{EventRow, History};
 use crate::Error;
 
@@ -66,39 +67,49 @@ impl History {
         if filter.tag.is_some() {
             return self.tagged_events(account, filter, cursor, limit).await;
         }
-        let of_trace = !filter.trace_id.is_empty();
-        let reaches: &[i64] = if of_trace { &[] } else { &REACHES_MS };
-        let parts = self.parts(filter.span().beyond(cursor), cursor, reaches);
-        let limit = limit as usize;
-        let events: Vec<EventColumns> = reading!(self.pool, connection => {
-            let mut events = Vec::new();
-            for part in parts {
-                let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE "));
-                if of_trace {
-                    query.push("trace_id = ").push_bind(filter.trace_id.as_str());
-                    beside!(query, "account", account.as_str());
-                    if !filter.event_type.is_empty() {
-                        beside!(query, "event_type", filter.event_type.as_str());
-                    }
-                } else {
-                    query.push("account = ").push_bind(account.as_str());
-                    if !filter.event_type.is_empty() {
-                        query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
-                    }
+        let reach = if filter.trace_id.is_empty() {
+            Reach::OF_MANY
+        } else {
+            Reach::OF_ONE
+        };
+        let span = filter.span().beyond(cursor);
+        let look =
+            async |part, lacking| self.events_in(account, filter, part, cursor, lacking).await;
+        let found = self.page(span, cursor, reach, limit as usize, look).await?;
+        Ok(Found {
+            rows: self.with_fates(found.rows).await?,
+            ended_at: found.ended_at,
+        })
+    }
+
+    async fn events_in(
+        &self,
+        account: &AccountId,
+        filter: &EventFilter,
+        part: Span,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Found<EventColumns>, Error> {
+        let rows = reading!(self.pool, connection => {
+            let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE "));
+            if filter.trace_id.is_empty() {
+                query.push("account = ").push_bind(account.as_str());
+                if !filter.event_type.is_empty() {
+                    query.push(" AND event_type = ").push_bind(filter.event_type.as_str());
                 }
-                span!(query, "accepted_at", "id", part, cursor);
-                query.push(" LIMIT ").push_bind(missing(limit, &events));
-                let found: Vec<EventColumns> =
-                    query.build_query_as().persistent(!part.is_short()).fetch_all(&mut *connection).await?;
-                events.extend(found);
-                if events.len() >= limit {
-                    break;
+            } else {
+                query.push("trace_id = ").push_bind(filter.trace_id.as_str());
+                beside!(query, "account", account.as_str());
+                if !filter.event_type.is_empty() {
+                    beside!(query, "event_type", filter.event_type.as_str());
                 }
             }
-            Ok(events)
+            span!(query, "accepted_at", "id", part, cursor);
+            query.push(" LIMIT ").push_bind(at_most(limit));
+            Ok(query.build_query_as().persistent(!part.is_short()).fetch_all(&mut *connection).await?)
         })?;
         Ok(Found {
-            rows: self.with_fates(events).await?,
+            rows,
             ended_at: None,
         })
     }
@@ -111,63 +122,62 @@ impl History {
         cursor: Option<&Cursor>,
         limit: u32,
     ) -> Result<Found<EventRow>, Error> {
-        let Some((name, value)) = &filter.tag else {
-            return Ok(Found {
-                rows: Vec::new(),
-                ended_at: None,
-            });
-        };
-        let exact = filter.event_type.is_empty();
         let span = filter.span().beyond(cursor);
-        let reaches: &[i64] = if exact { &REACHES_OF_FEW_MS } else { &[] };
-        let parts = self.parts(span, cursor, reaches);
-        let backwards = is_backwards(cursor);
+        let look =
+            async |part, lacking| self.tagged_in(account, filter, part, cursor, lacking).await;
         let limit = limit as usize;
-        let (tagged, ended_at): (Vec<(Uuid, i64)>, _) = reading!(self.pool, connection => {
-            let mut tagged = Vec::new();
-            for part in parts {
-                let mut query = QueryBuilder::new(
-                    "SELECT event_id, accepted_at FROM (SELECT accepted_at, event_id, event_type \
-                     FROM event_tags WHERE account = ",
-                );
-                query.push_bind(account.as_str());
-                query.push(" AND name = ").push_bind(name.as_str());
-                query.push(" AND value = ").push_bind(value.as_str());
-                span!(query, "accepted_at", "event_id", part, cursor);
-                query.push(" LIMIT ").push_bind(LOOKED_AT).push(") AS near WHERE TRUE");
-                if !filter.event_type.is_empty() {
-                    beside!(query, "event_type", filter.event_type.as_str());
-                }
-                order!(query, "accepted_at", "event_id", backwards);
-                query.push(" LIMIT ").push_bind(missing(limit, &tagged));
-                let found: Vec<(Uuid, i64)> =
-                    query.build_query_as().persistent(!part.is_short()).fetch_all(&mut *connection).await?;
-                tagged.extend(found);
-                if tagged.len() >= limit {
-                    return Ok((tagged, None));
-                }
-            }
-            if exact {
-                return Ok((tagged, None));
-            }
+        let tagged = self.page(span, cursor, Reach::OF_FEW, limit, look).await?;
+        let keys = tagged.rows.as_slice();
+        let (mut events, fates) = try_join(self.events_by_id(keys), self.fates(keys)).await?;
+        events.sort_by_key(|event| (event.accepted_at, event.id));
+        if !is_backwards(cursor) {
+            events.reverse();
+        }
+        Ok(Found {
+            rows: fates.of(events),
+            ended_at: tagged.ended_at,
+        })
+    }
+
+    /// The ids and instants of events that have a tag.
+    async fn tagged_in(
+        &self,
+        account: &AccountId,
+        filter: &EventFilter,
+        part: Span,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Found<(Uuid, i64)>, Error> {
+        let Some((name, value)) = &filter.tag else {
+            return Ok(Found::default());
+        };
+        let event_type = filter.event_type.as_str();
+        let looked_at = if event_type.is_empty() {
+            at_most(limit)
+        } else {
+            LOOKED_AT
+        };
+        let tagged: Vec<(Uuid, i64, String)> = reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
-                "SELECT accepted_at, event_id FROM event_tags WHERE account = ",
+                "SELECT event_id, accepted_at, event_type FROM event_tags WHERE account = ",
             );
             query.push_bind(account.as_str());
             query.push(" AND name = ").push_bind(name.as_str());
             query.push(" AND value = ").push_bind(value.as_str());
-            span!(query, "accepted_at", "event_id", span, cursor);
-            query.push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-            Ok((tagged, query.build_query_as().persistent(!span.is_short()).fetch_optional(&mut *connection).await?))
+            span!(query, "accepted_at", "event_id", part, cursor);
+            query.push(" LIMIT ").push_bind(looked_at);
+            Ok(query.build_query_as().persistent(!part.is_short()).fetch_all(&mut *connection).await?)
         })?;
-        let mut events = self.events_by_id(&tagged).await?;
-        events.sort_by_key(|event| (event.accepted_at, event.id));
-        if !backwards {
-            events.reverse();
-        }
+        let is_through = event_type.is_empty() || at_most(tagged.len()) < looked_at;
+        let last = tagged.last().filter(|_| !is_through);
+        let ended_at = last.map(|(id, at, _)| (*at, *id));
+        let meant = |of: &str| event_type.is_empty() || of == event_type;
+        let rows = tagged.into_iter().filter(|(_, _, of)| meant(of));
+        let rows: Vec<(Uuid, i64)> = rows.map(|(id, at, _)| (id, at)).take(limit).collect();
+        let is_full = rows.len() >= limit;
         Ok(Found {
-            rows: self.with_fates(events).await?,
-            ended_at,
+            rows,
+            ended_at: ended_at.filter(|_| !is_full),
         })
     }
 
@@ -176,6 +186,15 @@ impl History {
         let Some(span) = Span::of(keys.iter().map(|(_, at)| *at)) else {
             return Ok(Vec::new());
         };
+        let asked = self.at_once(keys).map(|keys| self.looked_up(keys, span));
+        Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+    }
+
+    async fn looked_up(
+        &self,
+        keys: &[(Uuid, i64)],
+        span: Span,
+    ) -> Result<Vec<EventColumns>, Error> {
         let lateral = self.is_lateral();
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(format!("SELECT {EVENT}"));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{NotSent, Timestamp};
+use futures::future::try_join_all;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -70,26 +71,15 @@ impl Fate {
     }
 }
 
-impl History {
-    /// Adds what became of events.
-    pub(super) async fn with_fates(
-        &self,
-        events: Vec<EventColumns>,
-    ) -> Result<Vec<EventRow>, Error> {
-        let instants = || events.iter().map(|event| event.accepted_at);
-        let Some(span) = Span::of(instants()) else {
-            return Ok(Vec::new());
-        };
-        let keys = events.iter().map(|event| (event.id, event.accepted_at));
-        let told = self.told_of(&keys.collect::<Vec<_>>(), span).await?;
-        let mut fates: HashMap<Uuid, Fate> = HashMap::new();
-        for told in told {
-            fates.entry(told.event_id).or_default().add(told);
-        }
-        let left_out = fates.values_mut().map(|fate| &mut fate.left_out);
-        self.spelled_out(left_out.collect()).await?;
+/// What became of several events, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct Fates(HashMap<Uuid, Fate>);
+
+impl Fates {
+    /// The events with it.
+    pub(super) fn of(mut self, events: Vec<EventColumns>) -> Vec<EventRow> {
         let assemble = |event: EventColumns| {
-            let mut fate = fates.remove(&event.id).unwrap_or_default();
+            let mut fate = self.0.remove(&event.id).unwrap_or_default();
             fate.sort();
             EventRow {
                 planned: fate.planned,
@@ -105,7 +95,35 @@ impl History {
                 not_sent: fate.not_sent,
             }
         };
-        Ok(events.into_iter().map(assemble).collect())
+        events.into_iter().map(assemble).collect()
+    }
+}
+
+impl History {
+    /// Adds what became of events.
+    pub(super) async fn with_fates(
+        &self,
+        events: Vec<EventColumns>,
+    ) -> Result<Vec<EventRow>, Error> {
+        let keys = events.iter().map(|event| (event.id, event.accepted_at));
+        let keys: Vec<(Uuid, i64)> = keys.collect();
+        Ok(self.fates(&keys).await?.of(events))
+    }
+
+    /// What became of events, by id and instant.
+    pub(super) async fn fates(&self, keys: &[(Uuid, i64)]) -> Result<Fates, Error> {
+        let Some(span) = Span::of(keys.iter().map(|(_, at)| *at)) else {
+            return Ok(Fates::default());
+        };
+        let asked = self.at_once(keys).map(|keys| self.told_of(keys, span));
+        let told = try_join_all(asked).await?.into_iter().flatten();
+        let mut fates = Fates::default();
+        for told in told {
+            fates.0.entry(told.event_id).or_default().add(told);
+        }
+        let left_out = fates.0.values_mut().map(|fate| &mut fate.left_out);
+        self.spelled_out(left_out.collect()).await?;
+        Ok(fates)
     }
 
     /// In one statement: so a plan is not seen without its deliveries, and there is

@@ -4,18 +4,17 @@
 //! index does not tell apart is looked at row by row, so many rows at most; a
 //! page that ends there says so, and the next one goes on.
 
-use std::time::SystemTime;
-
-use domain::Timestamp;
 use domain::page::{Cursor, Direction};
 use uuid::Uuid;
 
 use super::History;
-use super::span::Span;
 use crate::pool::Engine;
 
 /// Rows of an index that one page looks at.
 pub(super) const LOOKED_AT: i64 = 1_000;
+
+/// Rows that one statement looks up by their keys.
+const LOOKED_UP: usize = 8;
 
 /// What was found beyond a cursor, nearest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +23,27 @@ pub struct Found<T> {
     /// The instant in Unix milliseconds and the id of the row at which looking
     /// ended, though there may be more.
     pub ended_at: Option<(i64, Uuid)>,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            ended_at: None,
+        }
+    }
+}
+
+impl<T> Found<T> {
+    /// Adds what was found behind it, to at most `limit` rows; gives whether that is
+    /// the end of the page.
+    pub(super) fn is_ended_by(&mut self, more: Self, limit: usize) -> bool {
+        let lacking = limit.saturating_sub(self.rows.len());
+        self.rows.extend(more.rows.into_iter().take(lacking));
+        let is_full = self.rows.len() >= limit;
+        self.ended_at = more.ended_at.filter(|_| !is_full);
+        is_full || self.ended_at.is_some()
+    }
 }
 
 /// Adds what lies in a part of a span and beyond the cursor, in its order. Divided
@@ -71,22 +91,23 @@ pub(super) fn is_backwards(cursor: Option<&Cursor>) -> bool {
     cursor.is_some_and(|cursor| cursor.direction == Direction::Prev)
 }
 
-/// How many rows a page lacks.
-pub(super) fn missing<T>(limit: usize, found: &[T]) -> i64 {
-    i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX)
+/// As many rows, in a text.
+pub(super) fn at_most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 impl History {
-    /// Where to look for a list in `span`, one part after the other, until its page
-    /// is full: so far first, and so far then. There is one part with SQLite.
-    pub(super) fn parts(&self, span: Span, cursor: Option<&Cursor>, reaches: &[i64]) -> Vec<Span> {
-        match self.pool.0 {
-            Engine::Postgres(_) => {
-                let now = Timestamp::from(SystemTime::now());
-                span.parts(is_backwards(cursor), now.unix_millis(), reaches)
-            }
-            Engine::Sqlite { .. } => vec![span],
-        }
+    /// Keys of rows to look up, in groups to be asked for at once: each row may be a read
+    /// of the disk or several. SQLite reads what it has at hand, in one go.
+    pub(super) fn at_once<'keys>(
+        &self,
+        keys: &'keys [(Uuid, i64)],
+    ) -> impl Iterator<Item = &'keys [(Uuid, i64)]> {
+        let together = match self.pool.0 {
+            Engine::Postgres(_) => LOOKED_UP,
+            Engine::Sqlite { .. } => keys.len().max(1),
+        };
+        keys.chunks(together)
     }
 
     /// Whether a subquery can be carried out for each row beside it.

@@ -1,14 +1,18 @@
 //! Where in time to look.
 
-use domain::AccountId;
+use std::time::SystemTime;
+
 use domain::page::Cursor;
+use domain::{AccountId, Timestamp};
+use futures::future::try_join_all;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::History;
-use super::page::is_backwards;
+use super::page::{Found, is_backwards};
 use crate::Error;
-use crate::bulk::Found;
+use crate::bulk;
+use crate::pool::Engine;
 
 /// An id is made in the moment of its row's instant, give or take this.
 const SLACK_MS: i64 = 3_600_000;
@@ -16,11 +20,51 @@ const SLACK_MS: i64 = 3_600_000;
 /// A question about so few days is planned for each call.
 const SHORT_MS: i64 = 2 * DAY_MS;
 
-/// How far from its beginning a list is looked for first, and how far then.
-pub(super) const REACHES_MS: [i64; 2] = [2 * DAY_MS, 16 * DAY_MS];
-/// Likewise, where a day holds little.
-pub(super) const REACHES_OF_FEW_MS: [i64; 1] = [16 * DAY_MS];
 const DAY_MS: i64 = 86_400_000;
+
+/// How far from its beginning a list is looked for, part by part; what lies beyond
+/// is the last part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// In Unix milliseconds.
+    distances: &'static [i64],
+    /// So many parts one after the other, since most pages are full after them; the
+    /// others at once. A day's table where there is nothing takes a read of the disk
+    /// to know, and one after the other those of ninety days are what takes long.
+    in_turn: usize,
+}
+
+const DISTANCES_MS: [i64; 6] = [
+    2 * DAY_MS,
+    16 * DAY_MS,
+    32 * DAY_MS,
+    48 * DAY_MS,
+    64 * DAY_MS,
+    80 * DAY_MS,
+];
+
+impl Reach {
+    /// Of a list that has something on most days.
+    pub(super) const OF_MANY: Self = Self {
+        distances: &DISTANCES_MS,
+        in_turn: 2,
+    };
+    /// Where a day holds little.
+    pub(super) const OF_FEW: Self = Self {
+        distances: DISTANCES_MS.split_at(1).1,
+        in_turn: 1,
+    };
+    /// Of something that is on one day or two.
+    pub(super) const OF_ONE: Self = Self {
+        in_turn: 0,
+        ..Self::OF_FEW
+    };
+    /// What is known to be near, or is in memory wherever it is.
+    pub(super) const OF_ALL: Self = Self {
+        distances: &[],
+        in_turn: 0,
+    };
+}
 
 /// Instants from the first to the last, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,20 +142,20 @@ impl Span {
     /// `now` or before, or `backwards` from its first instant on, and so far. Before a row
     /// is read PostgreSQL opens every day's table that may have one, and most
     /// pages are full after a few.
-    pub(super) fn parts(self, backwards: bool, now: i64, reaches: &[i64]) -> Vec<Self> {
+    fn parts(self, backwards: bool, now: i64, distances: &[i64]) -> Vec<Self> {
         let begin = if backwards {
             self.first
         } else {
             self.last.min(now)
         };
         let (mut parts, mut rest) = (Vec::new(), self);
-        for &reach in reaches {
+        for &distance in distances {
             let (part, beyond) = if backwards {
-                let last = begin.saturating_add(reach);
+                let last = begin.saturating_add(distance);
                 let first = last.saturating_add(1);
                 (Self { last, ..rest }, Self { first, ..rest })
             } else {
-                let first = begin.saturating_sub(reach);
+                let first = begin.saturating_sub(distance);
                 let last = first.saturating_sub(1);
                 (Self { first, ..rest }, Self { last, ..rest })
             };
@@ -136,13 +180,55 @@ pub(super) struct Guess {
 }
 
 impl History {
+    /// A page of what lies in a span beyond a cursor. `ask` answers for a part of it,
+    /// nearest first, with at most so many rows. There is one part with SQLite.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ask`.
+    pub(super) async fn page<T, F>(
+        &self,
+        span: Span,
+        cursor: Option<&Cursor>,
+        reach: Reach,
+        limit: usize,
+        ask: impl Fn(Span, usize) -> F,
+    ) -> Result<Found<T>, Error>
+    where
+        F: Future<Output = Result<Found<T>, Error>>,
+    {
+        let mut parts = match self.pool.0 {
+            Engine::Postgres(_) => {
+                let now = Timestamp::from(SystemTime::now());
+                span.parts(is_backwards(cursor), now.unix_millis(), reach.distances)
+            }
+            Engine::Sqlite { .. } => vec![span],
+        };
+        let others = parts.split_off(reach.in_turn.min(parts.len()));
+        let mut page = Found::default();
+        for part in parts {
+            let more = ask(part, limit - page.rows.len()).await?;
+            if page.is_ended_by(more, limit) {
+                return Ok(page);
+            }
+        }
+        let lacking = limit - page.rows.len();
+        let asked = others.into_iter().map(|part| ask(part, lacking));
+        for more in try_join_all(asked).await? {
+            if page.is_ended_by(more, limit) {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
     /// The row of an account that an id names. `text` asks for the id `$1` and the
     /// account `$2`; `instant` is the column of the row's instant.
     ///
     /// # Errors
     ///
     /// An outage.
-    pub(super) async fn named<T: Found>(
+    pub(super) async fn named<T: bulk::Found>(
         &self,
         text: &str,
         instant: &str,
@@ -227,7 +313,7 @@ mod tests {
         for (first, last, count) in spans {
             let span = Span { first, last };
             for backwards in [false, true] {
-                let mut parts = span.parts(backwards, now, &REACHES_MS);
+                let mut parts = span.parts(backwards, now, &DISTANCES_MS[..2]);
                 if !backwards {
                     assert_eq!(parts.len(), count, "{span:?}");
                     parts.reverse();
