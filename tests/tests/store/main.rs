@@ -3,6 +3,7 @@
 
 mod audit;
 mod erasure;
+mod far;
 mod history;
 mod long;
 mod plans;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
     }
     trials.extend(plans::trials(&runtime, &databases));
     trials.extend(upgrade::trials(&runtime, &databases));
+    trials.extend(far::trials(&runtime, &databases));
     trials.push(long::trial(&runtime, &databases));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
