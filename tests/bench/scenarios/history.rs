@@ -122,8 +122,21 @@ pub(super) async fn run(options: Options) -> Result<Vec<Outcome>> {
     let after = folder_bytes(&dir.path().join("postgres/base"))?;
     let freed = before.saturating_sub(after) as f64 / 1e6;
     outcome.figure("disk that comes back", freed, "MB");
+    outcome.note(format!("changed pages are written out from {} on", dirty()));
     outcome.part(&options);
     Ok(vec![outcome])
+}
+
+/// How much Linux lets lie for 30 s before it begins to write, as it is set.
+fn dirty() -> String {
+    let set = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/vm/{name}")).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    match set("dirty_background_bytes").as_str() {
+        "" | "0" => format!("{} % of memory", set("dirty_background_ratio")),
+        bytes => format!("{bytes} bytes"),
+    }
 }
 
 /// Records what is offered while questions are asked, and counts it.
