@@ -22,10 +22,10 @@ crate::delivery::words! {
 pub enum ErasureScope {
     /// One event.
     Event(EventId),
-    /// The events that have this tag when the erasure begins.
+    /// The events that have this tag when the erasure is asked for.
     Tag { name: String, value: String },
-    /// All events that are accepted before the erasure begins, and what became
-    /// of them.
+    /// All events that are accepted before the erasure is asked for, and what
+    /// became of them.
     Account,
     /// What is left of a deleted endpoint.
     Endpoint(EndpointId),

@@ -1,5 +1,7 @@
 //! Having what was published forgotten: nobody finds it anywhere any more.
 
+mod order;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         what_is_in_flight_while_it_is_erased_leaves_nothing,
         an_erased_event_cannot_be_sent_again,
         an_accounts_events_go_and_later_ones_stay,
+        order::what_is_published_right_before_is_erased_and_right_after_it_stays,
+        order::an_erasure_is_not_done_before_an_earlier_one_of_the_same,
         a_deleted_endpoint_leaves_nothing_in_the_streams,
         an_erasure_says_which_field_is_wrong,
     ]
@@ -40,12 +44,23 @@ async fn endpoint(api: &Api, account: &str, url: &str, more: Value) -> Result<St
 
 /// Starts an erasure and waits for its end.
 async fn erase(api: &Api, account: &str, what: &Value) -> Result<Value> {
+    let path = begin(api, account, what).await?;
+    done(api, &path).await
+}
+
+/// Starts an erasure; its path.
+async fn begin(api: &Api, account: &str, what: &Value) -> Result<String> {
     let path = format!("/v1/accounts/{account}/erasures");
     let started = api.post(202, &path, what).await?;
     ensure!(started["state"] == "running", "{started}");
     let id = started["id"].as_str().context("an id")?;
+    Ok(format!("{path}/{id}"))
+}
+
+/// Waits for the end of an erasure.
+async fn done(api: &Api, path: &str) -> Result<Value> {
     eventually("the erasure is done", LIMIT, || async {
-        let shown = api.get(&format!("{path}/{id}")).await?;
+        let shown = api.get(path).await?;
         ensure!(shown["state"] == "done", "{shown}");
         Ok(shown)
     })
@@ -129,15 +144,18 @@ async fn after_erasing_by_tag_no_read_of_anything_returns_it(
     let slow = json!({"rate_limit": 1});
     endpoint(&api, account, &receiver.url("slow"), slow).await?;
     let [erased, kept] = publish_of_two(&api, account, [erased_text, kept_text]).await?;
+    let tagged = format!("/v1/accounts/{account}/events?tag=person%3D{erased_text}&");
+    let stats = format!("/v1/accounts/{account}/endpoints/{good}/stats");
     eventually("it stands everywhere", LIMIT, || async {
         let streams = streams_with(&deployment, erased_text).await?;
         for stream in ["EVENTS", "RETRIES", "PARKED"] {
             ensure!(streams.contains_key(stream), "not in {stream}: {streams:?}");
         }
-        ensure!(
-            database_holds(&deployment, erased_text).await?,
-            "not in SQL"
-        );
+        let list = whole_list(&api, &tagged).await?;
+        let is_listed = |id: &String| list.contains(id.as_str());
+        ensure!(erased.iter().all(is_listed), "not in SQL: {list}");
+        let stats = api.get(&stats).await?;
+        ensure!(stats["successful"] == 2 * EACH, "{stats}");
         Ok(())
     })
     .await?;
@@ -150,7 +168,7 @@ async fn after_erasing_by_tag_no_read_of_anything_returns_it(
     nobody_holds(&deployment, erased_text).await?;
     let paths = [
         format!("/v1/accounts/{account}/events?"),
-        format!("/v1/accounts/{account}/events?tag=person%3D{erased_text}&"),
+        tagged,
         format!("/v1/accounts/{account}/attempts?"),
         format!("/v1/accounts/{account}/endpoints/{good}/attempts?"),
     ];

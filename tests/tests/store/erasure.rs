@@ -16,6 +16,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         nothing_of_an_erased_event_comes_back,
         an_accounts_past_goes_and_later_things_stay,
         an_erasure_is_claimed_by_one_and_forgets_its_tag,
+        an_erasure_is_younger_than_the_open_ones_of_its_account,
         what_has_ended_is_forgotten_after_a_while,
     ]
 }
@@ -204,7 +205,7 @@ async fn an_erasure_is_claimed_by_one_and_forgets_its_tag(pool: Pool) -> Result<
     };
     let id = ErasureId::new();
     for _ in 0..2 {
-        history.start_erasure(id, &account, &scope, NOW).await?;
+        history.start_erasure(id, &account, &scope, "", NOW).await?;
     }
     ensure!(history.open_erasures().await?.contains(&id));
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
@@ -242,6 +243,42 @@ async fn an_erasure_is_claimed_by_one_and_forgets_its_tag(pool: Pool) -> Result<
     Ok(())
 }
 
+async fn an_erasure_is_younger_than_the_open_ones_of_its_account(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let (story, other) = (Story::new()?, Story::new()?);
+    let (account, event) = (&story.account, ErasureScope::Event(story.event));
+    let behind = |seconds| NOW.minus(Duration::from_secs(seconds));
+    let deleted = ErasureScope::Endpoint(story.endpoint);
+    let endpoints = ErasureId::of_endpoint(story.endpoint);
+    history
+        .start_erasure(endpoints, account, &deleted, "", behind(9))
+        .await?;
+    // Each clock is behind the one before.
+    let asked = [(ErasureScope::Account, 0), (event.clone(), 1), (event, 2)];
+    let mut ids = Vec::new();
+    for (scope, seconds) in &asked {
+        let id = ErasureId::new();
+        let at = behind(*seconds);
+        history.start_erasure(id, account, scope, "", at).await?;
+        ids.push(id);
+    }
+    let waits = async |id| history.is_earlier_open(id, account).await;
+    ensure!(!waits(ids[0]).await? && waits(ids[1]).await? && waits(ids[2]).await?);
+    ensure!(!history.is_earlier_open(ids[2], &other.account).await?);
+    let open = history.open_erasures().await?;
+    let open: Vec<&ErasureId> = open.iter().filter(|id| ids.contains(id)).collect();
+    ensure!(open.iter().copied().eq(&ids), "{open:?}");
+    // When the first is done, the second has nothing before it.
+    let worker = Uuid::new_v4();
+    let until = NOW.plus(Duration::from_secs(5));
+    history.claim_erasure(ids[0], worker, NOW, until).await?;
+    history
+        .save_erasure(ids[0], worker, "", Erased::default(), Some(NOW))
+        .await?;
+    ensure!(!waits(ids[1]).await? && waits(ids[2]).await?);
+    Ok(())
+}
+
 async fn what_has_ended_is_forgotten_after_a_while(pool: Pool) -> Result<()> {
     let history = History::new(pool);
     let story = Story::new()?;
@@ -250,7 +287,7 @@ async fn what_has_ended_is_forgotten_after_a_while(pool: Pool) -> Result<()> {
     let worker = Uuid::new_v4();
     for id in [ended, open] {
         let scope = ErasureScope::Event(story.event);
-        history.start_erasure(id, account, &scope, NOW).await?;
+        history.start_erasure(id, account, &scope, "", NOW).await?;
         let until = NOW.plus(Duration::from_secs(5));
         history.claim_erasure(id, worker, NOW, until).await?;
     }

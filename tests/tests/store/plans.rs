@@ -342,8 +342,11 @@ async fn work_in_the_background(asked: &impl Asks, past: &Past, told: &[Chapter]
     asked
         .reads("open erasures", 8, history.open_erasures())
         .await?;
+    let earlier = history.is_earlier_open(ErasureId::new(), &account);
+    asked.reads("an earlier erasure", 8, earlier).await?;
     let (start, nobody) = (past.day(0), uuid::Uuid::nil());
-    let tagged = history.tagged(&account, ("chat", "3"), (start, nobody), 20);
+    let (tag, end) = (("chat", "3"), past.day(DAYS));
+    let tagged = history.tagged(&account, tag, (start, nobody), end, 20);
     asked.reads("events with a tag", ROWS, tagged).await?;
     let none = history.erase_events(ErasureId::new(), nobody, 20);
     asked.reads("marked events", 8, none).await?;

@@ -76,7 +76,16 @@ impl ErasureDirectory {
         if marks.len() == marks.capacity() {
             marks.retain(|_, (_, heard)| now.duration_since(*heard) < KEPT);
         }
-        marks.insert(mark.id, (mark, now));
+        // One that is told again may come behind a later one of its account.
+        let known = marks.entry(mark.id).or_insert((mark, now));
+        let latest = known.0.accepted_before.max(mark.accepted_before);
+        *known = (
+            ErasureMark {
+                accepted_before: latest,
+                ..mark
+            },
+            now,
+        );
     }
 }
 

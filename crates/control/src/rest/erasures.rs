@@ -30,7 +30,8 @@ pub(super) struct StartErasure {
     /// The events that have this tag now: one name and its value.
     #[schema(nullable = false)]
     tag: Option<BTreeMap<String, String>>,
-    /// `true`: everything that was published until now.
+    /// `true`: everything that was published until now. The call takes a second: what
+    /// is published after its answer stays.
     #[schema(nullable = false)]
     all: Option<bool>,
 }

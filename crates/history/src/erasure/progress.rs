@@ -21,12 +21,12 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub(super) phase: Phase,
-    /// Up to which each stream is looked through.
+    /// The last message that was read of each stream.
     pub(super) through: [u64; Log::ALL.len()],
     /// Where this round's look at the stream ends.
     pub(super) end: Option<u64>,
-    /// The last message of EVENTS when it began: what was accepted until then is
-    /// meant.
+    /// By tag: the last message of EVENTS when it was asked for. What was accepted
+    /// until then is meant. `None`: an older version was asked.
     pub(super) events_until: Option<u64>,
     /// The last event that was marked or erased in this phase: Unix milliseconds
     /// and the bytes of its id.
@@ -55,6 +55,14 @@ impl Progress {
         earliest: None,
     };
 
+    /// Before its first step, with what is meant by tag.
+    pub(super) const fn of_events_until(sequence: u64) -> Self {
+        Self {
+            events_until: Some(sequence),
+            ..Self::START
+        }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
             return Ok(Self::START);
@@ -76,6 +84,28 @@ impl Progress {
         self.marked_at = Some(now.unix_millis());
         let at = accepted_at.unix_millis();
         self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
+    }
+
+    /// Begins to look through streams and rows, once more if it has before.
+    pub(super) fn begin_round(&mut self, now: Timestamp) {
+        self.round_began_at = now.unix_millis();
+        if self.began_at == 0 {
+            self.began_at = self.round_began_at;
+        }
+        self.enter(Phase::Stream(0));
+    }
+
+    /// Events were found that were not there in the rounds before: what was read of
+    /// the other streams is to be read again.
+    pub(super) fn found_late(&mut self) {
+        if self.round_began_at > self.began_at {
+            self.through[1..].fill(0);
+        }
+    }
+
+    /// When something was marked last; the beginning, if nothing was.
+    pub(super) fn last_marked_at(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.marked_at.unwrap_or(self.began_at))
     }
 
     /// Goes on with what comes after this phase.
@@ -103,6 +133,20 @@ mod tests {
         progress.through[3] = u64::MAX;
         assert_eq!(Progress::parse(&progress.text()).unwrap(), progress);
         assert!(Progress::parse("{}").is_err());
+    }
+
+    #[test]
+    fn what_is_found_late_is_looked_for_in_all_streams() {
+        let at = Timestamp::from_unix_millis;
+        let mut progress = Progress::of_events_until(7);
+        progress.begin_round(at(1));
+        progress.through.fill(9);
+        progress.found_late();
+        assert_eq!(progress.through, [9; Log::ALL.len()]);
+        progress.begin_round(at(2));
+        progress.found_late();
+        assert_eq!(progress.through, [9, 0, 0, 0, 0, 0]);
+        assert_eq!((progress.began_at, progress.events_until), (1, Some(7)));
     }
 
     #[test]

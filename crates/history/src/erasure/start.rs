@@ -1,15 +1,26 @@
 //! The calls about erasures.
 
+use std::time::Duration;
+
+use broker::Log;
 use domain::{
     AccountId, EndpointId, ErasureId, ErasureScope, ErasureState, Problem, Reason, Tags, Timestamp,
 };
 use proto::time::to_proto as instant;
 use proto::v1::{self, start_erasure_request::What};
 use store::{ErasureRow, Error};
+use tokio::time::sleep;
 
+use super::progress::Progress;
 use crate::Shared;
 use crate::jobs::now;
-use crate::service::database;
+use crate::service::{broker_down, database};
+
+/// By how much the clocks of two machines may differ. Of an account what was accepted
+/// until so long after the call came is meant, and the call takes twice as long: so an
+/// event that was answered before is older than that, and one that is published after
+/// the call's answer is younger, each by its own ingest's clock.
+pub(super) const CLOCKS: Duration = Duration::from_millis(500);
 
 pub(crate) fn not_found() -> Problem {
     let detail = "this account has no erasure with this id; starting one answers with its id";
@@ -48,13 +59,31 @@ impl Shared {
         account: &AccountId,
         scope: &ErasureScope,
     ) -> Result<v1::Erasure, Problem> {
-        let (store, id) = (&self.deps.store, ErasureId::new());
-        let started = store.start_erasure(id, account, scope, now()).await;
-        started.map_err(|error| database(&error))?;
+        let (store, id, asked_at) = (&self.deps.store, ErasureId::new(), now());
+        let progress = self.cut(scope).await?;
+        let started = store.start_erasure(id, account, scope, &progress, asked_at);
+        started.await.map_err(|error| database(&error))?;
         self.erasure_started.notify_one();
         let row = store.erasure(account, id).await;
         let row = row.map_err(|error| database(&error))?;
         row.map(to_proto).ok_or_else(not_found)
+    }
+
+    /// Lays down what has been published until now, as an erasure's first progress:
+    /// nothing that is published when this has returned is meant.
+    async fn cut(&self, scope: &ErasureScope) -> Result<String, Problem> {
+        match scope {
+            ErasureScope::Tag { .. } => {
+                let last = self.deps.broker.last_stored(Log::Events).await;
+                let last = last.map_err(|_| broker_down())?;
+                Ok(Progress::of_events_until(last).text())
+            }
+            ErasureScope::Account => {
+                sleep(2 * CLOCKS).await;
+                Ok(String::new())
+            }
+            ErasureScope::Event(_) | ErasureScope::Endpoint(_) => Ok(String::new()),
+        }
     }
 
     /// Begins to erase what is left of a deleted endpoint, once.
@@ -66,7 +95,7 @@ impl Shared {
         let id = ErasureId::of_endpoint(endpoint);
         let scope = ErasureScope::Endpoint(endpoint);
         let store = &self.deps.store;
-        store.start_erasure(id, account, &scope, now()).await?;
+        store.start_erasure(id, account, &scope, "", now()).await?;
         self.erasure_started.notify_one();
         Ok(())
     }

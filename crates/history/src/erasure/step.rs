@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::progress::{Phase, Progress};
 use super::scrub::Scrub;
+use super::start::CLOCKS;
 use crate::Shared;
 use crate::jobs::now;
 
@@ -23,6 +24,10 @@ const STEP: Duration = Duration::from_millis(1_500);
 /// Messages are stored a little later than their events are accepted, and by
 /// another clock.
 const SLACK: Duration = Duration::from_secs(600);
+/// By tag: events that are younger than this when the erasure is asked for are found
+/// in EVENTS alone, where their places tell which were published before. So clocks may
+/// differ by as much.
+const RECENT: Duration = Duration::from_secs(60);
 /// Events of a piece, and lists: a list has up to 128 items.
 const EVENTS: usize = 256;
 const LISTS: usize = 64;
@@ -91,10 +96,6 @@ impl<'a> Step<'a> {
     }
 
     async fn mark_what_is_recorded(&mut self) -> Result<(), Error> {
-        if self.progress.events_until.is_none() {
-            let last = self.shared.deps.broker.last_stored(Log::Events).await;
-            self.progress.events_until = Some(last.map_err(outage)?);
-        }
         let store = &self.shared.deps.store;
         match &self.scope {
             ErasureScope::Event(event) => {
@@ -104,11 +105,16 @@ impl<'a> Step<'a> {
                 }
             }
             ErasureScope::Tag { name, value } => {
+                if self.progress.events_until.is_none() {
+                    let last = self.shared.deps.broker.last_stored(Log::Events).await;
+                    self.progress.events_until = Some(last.map_err(outage)?);
+                }
                 let (at, id) = self.progress.last;
                 let after = (Timestamp::from_unix_millis(at), Uuid::from_bytes(id));
+                let before = self.created_at.minus(RECENT);
                 let limit = EVENTS as i64;
                 let found = store
-                    .tagged(&self.account, (name, value), after, limit)
+                    .tagged(&self.account, (name, value), after, before, limit)
                     .await?;
                 let found: Vec<(EventId, Timestamp)> =
                     found.into_iter().map(|(at, id)| (id, at)).collect();
@@ -121,13 +127,12 @@ impl<'a> Step<'a> {
                 }
             }
             ErasureScope::Account => {
-                let now = now();
                 let mark = ErasureMark {
                     id: ErasureMark::of_account(&self.account),
-                    accepted_before: now,
+                    accepted_before: self.of_account_before(),
                 };
                 self.tell(&[mark]).await?;
-                self.progress.marked(Timestamp::from_unix_millis(0), now);
+                self.progress.marked(Timestamp::from_unix_millis(0), now());
             }
             // Its row in SQL marks it.
             ErasureScope::Endpoint(_) => {
@@ -135,17 +140,13 @@ impl<'a> Step<'a> {
                 self.progress.marked(beginning, now());
             }
         }
-        self.begin_round();
+        self.progress.begin_round(now());
         Ok(())
     }
 
-    fn begin_round(&mut self) {
-        let now = now().unix_millis();
-        if self.progress.began_at == 0 {
-            self.progress.began_at = now;
-        }
-        self.progress.round_began_at = now;
-        self.progress.enter(Phase::Stream(0));
+    /// Of an account, what was accepted before this is meant.
+    fn of_account_before(&self) -> Timestamp {
+        self.created_at.plus(CLOCKS)
     }
 
     /// Marks events, with when each was accepted.
@@ -202,10 +203,16 @@ impl<'a> Step<'a> {
             |sum, changed| async move { Ok(sum + i64::from(changed)) },
         );
         self.gone.messages += scrubbed.await?;
-        let through = messages.last().map_or(end, |last| last.sequence);
-        self.progress.through[place] = through.max(self.progress.through[place]);
-        let is_past = messages.last().is_some_and(|last| self.is_past(log, last));
-        if through >= end || is_past {
+        // No further than what was read: a replica that lags may have less, and the
+        // next round goes on from there.
+        let is_through = match messages.last() {
+            Some(last) => {
+                self.progress.through[place] = last.sequence;
+                last.sequence >= end || self.is_past(log, last)
+            }
+            None => true,
+        };
+        if is_through {
             self.progress.enter(match place + 1 {
                 next if next < Log::ALL.len() => Phase::Stream(next),
                 _ => Phase::Rows,
@@ -252,6 +259,9 @@ impl<'a> Step<'a> {
             _ => None,
         };
         let meant: Vec<_> = messages.iter().filter_map(event).collect();
+        if !meant.is_empty() {
+            self.progress.found_late();
+        }
         self.mark(&meant).await
     }
 
@@ -259,9 +269,8 @@ impl<'a> Step<'a> {
         match &self.scope {
             ErasureScope::Event(id) => event.id == *id,
             ErasureScope::Tag { name, value } => {
-                let early = Some(sequence) <= self.progress.events_until
-                    || event.accepted_at <= self.created_at;
-                early && event.tags.as_map().get(name) == Some(value)
+                let is_early = Some(sequence) <= self.progress.events_until;
+                is_early && event.tags.as_map().get(name) == Some(value)
             }
             // The account's mark covers its events.
             ErasureScope::Account | ErasureScope::Endpoint(_) => false,
@@ -271,33 +280,37 @@ impl<'a> Step<'a> {
     /// Erases some more rows. When there are none left, all is looked at again,
     /// once nobody can hold anything of it any more; whether that is so now.
     async fn rows(&mut self) -> Result<bool, Error> {
-        let Some(marked_at) = self.progress.marked_at else {
-            // Nothing was meant.
-            self.progress.enter(Phase::Done);
-            return Ok(true);
-        };
-        if self.erase_rows(marked_at).await? {
+        if self.erase_rows().await? {
             return Ok(true);
         }
-        let safe_at = Timestamp::from_unix_millis(marked_at).plus(GRACE);
+        let safe_at = self.progress.last_marked_at().plus(GRACE);
         if self.progress.round_began_at >= safe_at.unix_millis() {
-            self.progress.enter(Phase::Done);
-            if matches!(self.scope, ErasureScope::Endpoint(_)) {
-                // What was deleted before has gone out of all streams with it.
-                let began_at = Timestamp::from_unix_millis(self.progress.began_at);
-                let store = &self.shared.deps.store;
-                store.end_erasures_of_endpoints(began_at, now()).await?;
-            }
-        } else if now() >= safe_at {
-            self.begin_round();
-        } else {
+            return self.end().await;
+        }
+        let is_safe = now() >= safe_at;
+        if is_safe {
+            self.progress.begin_round(now());
+        }
+        Ok(is_safe)
+    }
+
+    /// It is done, unless an earlier one of the account is not: that one may have
+    /// hidden from this one what it has yet to remove. Whether it is.
+    async fn end(&mut self) -> Result<bool, Error> {
+        let store = &self.shared.deps.store;
+        if matches!(self.scope, ErasureScope::Endpoint(_)) {
+            // What was deleted before has gone out of all streams with it.
+            let began_at = Timestamp::from_unix_millis(self.progress.began_at);
+            store.end_erasures_of_endpoints(began_at, now()).await?;
+        } else if store.is_earlier_open(self.id, &self.account).await? {
             return Ok(false);
         }
+        self.progress.enter(Phase::Done);
         Ok(true)
     }
 
     /// Whether there were any.
-    async fn erase_rows(&mut self, marked_at: i64) -> Result<bool, Error> {
+    async fn erase_rows(&mut self) -> Result<bool, Error> {
         let store = &self.shared.deps.store;
         match &self.scope {
             ErasureScope::Event(_) | ErasureScope::Tag { .. } => {
@@ -311,7 +324,7 @@ impl<'a> Step<'a> {
                 Ok(true)
             }
             ErasureScope::Account => {
-                let before = Timestamp::from_unix_millis(marked_at);
+                let before = self.of_account_before();
                 let gone = store.erase_account(&self.account, before).await?;
                 self.gone += gone;
                 Ok(gone != Erased::default())

@@ -95,7 +95,8 @@ impl std::ops::AddAssign for Erased {
 
 impl History {
     /// Asks for something to be erased. Asking again under the same id changes
-    /// nothing.
+    /// nothing. By event or tag, it counts as younger than the account's others that
+    /// are open, whatever the clocks say: see [`History::is_earlier_open`].
     ///
     /// # Errors
     ///
@@ -105,6 +106,7 @@ impl History {
         id: ErasureId,
         account: &AccountId,
         scope: &ErasureScope,
+        progress: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
         let (kind, subject, name, value) = match scope {
@@ -113,10 +115,19 @@ impl History {
             ErasureScope::Account => ("account", None, "", ""),
             ErasureScope::Endpoint(endpoint) => ("endpoint", Some(endpoint.uuid()), "", ""),
         };
+        let follows = matches!(kind, "event" | "tag");
         transaction!(self.pool, tx => {
+            let last: Option<i64> = sqlx::query_scalar(
+                "SELECT MAX(created_at) FROM erasures WHERE ended_at IS NULL AND account = $1 \
+                 AND kind <> 'endpoint'",
+            )
+            .bind(account.as_str())
+            .fetch_one(&mut *tx)
+            .await?;
+            let earliest = last.filter(|_| follows).map_or(i64::MIN, |last| last + 1);
             sqlx::query(sqlx::AssertSqlSafe(format!(
                 "INSERT INTO erasures ({COLUMNS}, claimed_by, claimed_until) VALUES \
-                 ($1, $2, $3, $4, $5, $6, $7, NULL, '', 0, 0, 0, 0, $1, 0) ON CONFLICT DO NOTHING"
+                 ($1, $2, $3, $4, $5, $6, $7, NULL, $8, 0, 0, 0, 0, $1, 0) ON CONFLICT DO NOTHING"
             )))
             .bind(id.uuid())
             .bind(account.as_str())
@@ -124,7 +135,8 @@ impl History {
             .bind(subject)
             .bind(name)
             .bind(value)
-            .bind(now.unix_millis())
+            .bind(now.unix_millis().max(earliest))
+            .bind(progress)
             .execute(&mut *tx)
             .await?;
             Ok(())
@@ -152,8 +164,9 @@ impl History {
         })
     }
 
-    /// Erasures that may have something left to do; of those of deleted endpoints
-    /// the first only: what it removes from the streams is of all of them.
+    /// Erasures that may have something left to do, the earliest first: none of them
+    /// waits for one that is not among them. Of those of deleted endpoints the first
+    /// only: what it removes from the streams is of all of them.
     ///
     /// # Errors
     ///
@@ -163,13 +176,35 @@ impl History {
             Ok(sqlx::query_scalar(
                 "SELECT id FROM erasures WHERE ended_at IS NULL AND (kind <> 'endpoint' OR id = \
                  (SELECT id FROM erasures WHERE ended_at IS NULL AND kind = 'endpoint' \
-                 ORDER BY created_at, id LIMIT 1)) ORDER BY id LIMIT $1",
+                 ORDER BY created_at, id LIMIT 1)) ORDER BY created_at, id LIMIT $1",
             )
             .bind(MAX_OPEN)
             .fetch_all(&mut *connection)
             .await?)
         })?;
         Ok(ids.into_iter().map(ErasureId::from_uuid).collect())
+    }
+
+    /// Whether one that the account has asked for before this one may have something
+    /// left to do.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn is_earlier_open(&self, id: ErasureId, account: &AccountId) -> Result<bool, Error> {
+        let earlier: Option<Uuid> = reading!(self.pool, connection => {
+            Ok(sqlx::query_scalar(
+                "SELECT earlier.id FROM erasures AS earlier JOIN erasures AS this ON this.id = $1 \
+                 WHERE earlier.ended_at IS NULL AND earlier.account = $2 \
+                 AND earlier.kind <> 'endpoint' \
+                 AND (earlier.created_at, earlier.id) < (this.created_at, this.id) LIMIT 1",
+            )
+            .bind(id.uuid())
+            .bind(account.as_str())
+            .fetch_optional(&mut *connection)
+            .await?)
+        })?;
+        Ok(earlier.is_some())
     }
 
     /// Claims an open erasure for `worker`, or renews the claim; `None` if another

@@ -49,7 +49,8 @@ impl History {
         Ok(None)
     }
 
-    /// The first events of an account that have a tag.
+    /// The first events of an account that have a tag, of those accepted before an
+    /// instant.
     ///
     /// # Errors
     ///
@@ -59,19 +60,21 @@ impl History {
         account: &AccountId,
         tag: (&str, &str),
         after: (Timestamp, Uuid),
+        before: Timestamp,
         limit: i64,
     ) -> Result<Vec<(Timestamp, EventId)>, Error> {
         let found: Vec<(i64, Uuid)> = reading!(self.pool, connection => {
             Ok(sqlx::query_as(
                 "SELECT accepted_at, event_id FROM event_tags WHERE account = $1 AND name = $2 \
                  AND value = $3 AND accepted_at >= $4 AND (accepted_at, event_id) > ($4, $5) \
-                 ORDER BY accepted_at, event_id LIMIT $6",
+                 AND accepted_at < $6 ORDER BY accepted_at, event_id LIMIT $7",
             )
             .bind(account.as_str())
             .bind(tag.0)
             .bind(tag.1)
             .bind(after.0.unix_millis())
             .bind(after.1)
+            .bind(before.unix_millis())
             .bind(limit)
             .fetch_all(&mut *connection)
             .await?)
