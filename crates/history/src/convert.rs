@@ -122,6 +122,7 @@ pub(crate) fn recorded_attempt(record: &Record, attempt: &Attempt) -> v1::Attemp
 }
 
 pub(crate) fn event(row: EventRow, now: Timestamp) -> v1::Event {
+    let erased = row.is_erased();
     let not_sent = row
         .not_sent
         .into_iter()
@@ -137,6 +138,7 @@ pub(crate) fn event(row: EventRow, now: Timestamp) -> v1::Event {
         created_at: Some(to_proto(row.accepted_at)),
         body: row.body.into(),
         trace_id: row.trace_id,
+        erased,
         not_sent: not_sent.collect(),
         deliveries: row
             .deliveries

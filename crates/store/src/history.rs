@@ -100,6 +100,15 @@ pub struct EventRow {
     pub not_sent: Vec<(Uuid, String)>,
 }
 
+impl EventRow {
+    /// Whether it was erased. Its mark is forgotten some day, but no event is accepted
+    /// without a body, and the body goes before the row does only by an erasure.
+    #[must_use]
+    pub const fn is_erased(&self) -> bool {
+        self.body.is_empty()
+    }
+}
+
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct DeliveryRow {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::api::Api;
+use harness::api::{self, Api};
 use harness::deployment::Deployment;
 use harness::nats::raw::Found;
 use harness::receiver::{Answer, Receiver};
 use harness::suite::Scenario;
 use harness::wait::{eventually, throughout};
+use proto::v1::{Event, GetEventRequest, ListEventsRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         after_erasing_by_tag_no_read_of_anything_returns_it,
         what_is_in_flight_while_it_is_erased_leaves_nothing,
         an_erased_event_cannot_be_sent_again,
+        what_was_delivered_and_then_erased_says_so,
         an_accounts_events_go_and_later_ones_stay,
         order::what_is_published_right_before_is_erased_and_right_after_it_stays,
         order::an_erasure_is_not_done_before_an_earlier_one_of_the_same,
@@ -298,6 +300,64 @@ async fn an_erased_event_cannot_be_sent_again(deployment: Arc<Deployment>) -> Re
         ensure!(shown[count] == 0, "nothing is left to be counted: {shown}");
     }
     ensure!(receiver.received("hook").len() == 1);
+    Ok(())
+}
+
+/// Nothing was to be delivered any more, so no delivery says why it ended.
+async fn what_was_delivered_and_then_erased_says_so(deployment: Arc<Deployment>) -> Result<()> {
+    let account = "erase-told";
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    endpoint(&api, account, &receiver.url("hook"), json!({})).await?;
+    let events = format!("/v1/accounts/{account}/events");
+    let body = json!({"type": "message.report", "object": {}, "tags": {"person": "4711"}});
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let published = api.post(202, &events, &body).await?;
+        let id = published["id"].as_str().context("an id")?.to_owned();
+        let path = format!("{events}/{id}");
+        eventually("it is delivered", LIMIT, || async {
+            let shown = api.get(&path).await?;
+            ensure!(shown["deliveries"][0]["state"] == "succeeded", "{shown}");
+            ensure!(shown["erased"] == false, "{shown}");
+            Ok(())
+        })
+        .await?;
+        ids.push(id);
+    }
+    let [erased, kept] = [&ids[0], &ids[1]];
+    erase(&api, account, &json!({"event_id": erased})).await?;
+
+    let listed = api.get(&events).await?;
+    let one = api.get(&format!("{events}/{erased}")).await?;
+    ensure!(listed["events"][1] == one, "{listed}: {one}");
+    ensure!(one["erased"] == true && one["body"] == "", "{one}");
+    let delivery = &one["deliveries"][0];
+    ensure!(
+        delivery["state"] == "succeeded" && delivery["attempts"] == 1,
+        "{one}"
+    );
+    ensure!(delivery["reason"].is_null(), "{one}");
+    let other = &listed["events"][0];
+    ensure!(other["id"] == **kept && other["erased"] == false, "{other}");
+
+    let mut client = api::history(&deployment.grpc("history"), api.key()).await?;
+    let account = account.to_owned();
+    let list = ListEventsRequest {
+        account: account.clone(),
+        ..ListEventsRequest::default()
+    };
+    let listed = client.list_events(list).await?.into_inner().events;
+    let told = |event: &Event| (event.id.clone(), event.erased);
+    let told: Vec<_> = listed.iter().map(told).collect();
+    ensure!(
+        told == [(kept.clone(), false), (erased.clone(), true)],
+        "{told:?}"
+    );
+    let id = erased.clone();
+    let one = client.get_event(GetEventRequest { account, id }).await?;
+    let one = one.into_inner();
+    ensure!(one.erased && one == listed[1], "{one:?}");
     Ok(())
 }
 

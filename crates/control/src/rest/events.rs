@@ -303,7 +303,8 @@ pub(super) struct Resent {
 /// A new delivery with the same `webhook-id`; while one is pending, that one's
 /// next attempt is brought forward instead, unless it waits for a limit or for a
 /// pause to end: that stays as it is, and the answer says so. A test event stays a
-/// test, and goes to its own endpoint only.
+/// test, and goes to its own endpoint only. Of an erased event nothing is left to
+/// send: 409, `BODY_EXPIRED`.
 #[utoipa::path(post, path = "/v1/accounts/{account}/events/{id}/resend", tag = "history",
     operation_id = "resendEvent", security(("key" = ["admin"])), request_body = ResendEvent,
     responses((status = 202, description = "Accepted.", body = Resent)))]

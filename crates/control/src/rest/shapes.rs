@@ -193,10 +193,15 @@ impl From<v1::AttemptDetail> for AttemptDetail {
 pub(super) struct Event {
     id: String,
     r#type: String,
+    /// Empty if the event was erased.
     tags: BTreeMap<String, String>,
     live_mode: bool,
     created_at: Option<String>,
-    /// The body as POSTed; empty if it is no longer kept.
+    /// Whether somebody had it erased: body, tags and attempts are gone, and it cannot
+    /// be sent again. What became of its deliveries is kept, and how many attempts
+    /// each had.
+    erased: bool,
+    /// The body as POSTed; empty if the event was erased, and only then.
     body: String,
     /// `base64` if the body is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +253,7 @@ impl From<v1::Event> for Event {
             tags: event.tags,
             live_mode: event.live_mode,
             created_at: instant(event.created_at),
+            erased: event.erased,
             body,
             body_encoding,
             trace_id: event.trace_id,

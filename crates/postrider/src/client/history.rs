@@ -62,9 +62,8 @@ fn attempt_columns(of_one_endpoint: bool) -> Vec<Column> {
     columns
 }
 
-/// Every event has a body, which goes before the event does only if it is erased.
 fn is_erased(event: &Value) -> bool {
-    event["body"] == ""
+    event["erased"] == true
 }
 
 /// The HTTP status, else why there was none.

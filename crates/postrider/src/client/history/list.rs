@@ -151,11 +151,11 @@ mod tests {
 
     #[test]
     fn an_event_is_listed_with_what_became_of_it() {
-        let mut event = json!({"body": "{}", "deliveries": []});
+        let mut event = json!({"erased": false, "deliveries": []});
         assert_eq!(deliveries(&event), "-");
         event["deliveries"] = json!([{"state": "succeeded"}, {"state": "failed"}]);
         assert_eq!(deliveries(&event), "succeeded, failed");
-        event["body"] = json!("");
+        event["erased"] = json!(true);
         assert_eq!(deliveries(&event), "succeeded, failed (erased)");
     }
 }
