@@ -80,7 +80,7 @@ export async function story({ args = [], permissions = [], ...options }, tell) {
   const complaints = [];
   page.on("console", (message) => {
     // A form or an address that is refused on purpose, which Chromium logs.
-    if (message.type() === "error" && !/status of (401|404|422)/.test(message.text())) complaints.push(message.text());
+    if (message.type() === "error" && !/status of (401|404|409|422)/.test(message.text())) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
   const by = (role, name, exact = true) => page.getByRole(role, { name, exact });

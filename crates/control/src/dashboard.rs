@@ -20,6 +20,7 @@ mod page;
 mod payload;
 mod plain;
 mod recover;
+mod resend;
 mod search;
 mod sign_in;
 mod test_event;

@@ -29,6 +29,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         new_rows_arrive_live_and_move_nothing,
         what_strangers_send_is_shown_inert,
         anything_is_found_recovered_and_proved,
+        what_was_erased_and_what_is_not_sent_again_is_told,
         a_customer_reads_who_changed_what,
         who_changed_what_is_told_without_script,
         the_operator_sees_accounts_fleet_keys_and_the_log,
@@ -63,6 +64,12 @@ async fn what_strangers_send_is_shown_inert(deployment: Arc<Deployment>) -> Resu
 
 async fn anything_is_found_recovered_and_proved(deployment: Arc<Deployment>) -> Result<()> {
     tell(&deployment, "tools", &[]).await
+}
+
+async fn what_was_erased_and_what_is_not_sent_again_is_told(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    tell(&deployment, "erased", &[]).await
 }
 
 async fn a_customer_reads_who_changed_what(deployment: Arc<Deployment>) -> Result<()> {

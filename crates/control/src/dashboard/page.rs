@@ -194,7 +194,7 @@ pub(super) async fn not_this_way() -> Refusal {
 }
 
 /// What a problem means to somebody who looks at pages and calls no API.
-fn words(problem: &Problem) -> String {
+pub(super) fn words(problem: &Problem) -> String {
     let words = match problem.reason {
         Reason::EndpointNotFound => "It was deleted, or belongs to another account.",
         Reason::EventNotFound

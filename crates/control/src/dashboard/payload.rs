@@ -5,18 +5,16 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
-use domain::audit::Action;
 use domain::key::Need;
 use domain::{Problem, Reason};
 use proto::status::to_problem;
-use proto::v1::{
-    Attempt, AttemptDetail, GetAttemptRequest, ListAttemptsRequest, ResendEventRequest,
-};
+use proto::v1::{Attempt, AttemptDetail, GetAttemptRequest, ListAttemptsRequest};
 
 use super::endpoints;
 use super::history::{response, shown_time};
 use super::page::{Answer, Frame, render};
 use super::plain::{curl, inert, pretty};
+use super::resend::{self, Refused};
 use super::visitor::Scope;
 use crate::core::Control;
 
@@ -169,6 +167,8 @@ impl From<Attempt> for Step {
 #[template(path = "payload.html")]
 struct PayloadPage {
     frame: Frame,
+    /// Why it was not sent again just now.
+    refused: Option<Refused>,
     /// The address of the endpoint's history.
     history: String,
     attempts: String,
@@ -182,6 +182,15 @@ struct PayloadPage {
 
 pub(super) async fn show(State(control): State<Control>, scope: Scope) -> Answer {
     let attempt = attempt(&control, &scope, &scope.id).await?;
+    let page = page(&control, &scope, attempt).await?;
+    Ok(render(StatusCode::OK, &page))
+}
+
+async fn page(
+    control: &Control,
+    scope: &Scope,
+    attempt: AttemptView,
+) -> Result<PayloadPage, Problem> {
     let request = ListAttemptsRequest {
         account: scope.account.to_string(),
         endpoint_id: attempt.endpoint_id.clone(),
@@ -196,33 +205,37 @@ pub(super) async fn show(State(control): State<Control>, scope: Scope) -> Answer
         .filter(|one| one.delivery_id == attempt.delivery_id)
         .map(Step::from)
         .collect();
-    let page = PayloadPage {
-        frame: Frame::of("Message payload", &scope),
-        history: messages(&scope, &attempt.endpoint_id),
+    Ok(PayloadPage {
+        frame: Frame::of("Message payload", scope),
+        refused: None,
+        history: messages(scope, &attempt.endpoint_id),
         attempts: format!("/accounts/{}/attempts", scope.account),
         event: format!("/accounts/{}/events/{}", scope.account, attempt.event_id),
         trace_url: scope.brand.trace_url(&attempt.trace_id),
         attempt,
         timeline,
-    };
-    Ok(render(StatusCode::OK, &page))
+    })
 }
 
 pub(super) async fn resend(State(control): State<Control>, scope: Scope) -> Answer {
     scope.identity.authorise(&scope.account, Need::Admin)?;
     let attempt = attempt(&control, &scope, &scope.id).await?;
-    let history = messages(&scope, &attempt.endpoint_id);
-    let to = format!("{history}?event_id={}", attempt.event_id);
-    let request = ResendEventRequest {
-        account: scope.account.to_string(),
-        event_id: attempt.event_id,
-        endpoint_id: attempt.endpoint_id,
-    };
-    let resent = control.history().resend_event(request).await;
-    let resent = resent.map_err(|status| to_problem(&status, Reason::HistoryUnavailable))?;
-    let delivery = resent.into_inner().delivery_id;
-    scope.note(&control, Action::EventResent, &delivery).await;
-    Ok(Redirect::to(&to).into_response())
+    let (event, endpoint) = (attempt.event_id.clone(), attempt.endpoint_id.clone());
+    match resend::send(&control, &scope, event, endpoint).await? {
+        None => {
+            let history = messages(&scope, &attempt.endpoint_id);
+            let to = format!("{history}?event_id={}", attempt.event_id);
+            Ok(Redirect::to(&to).into_response())
+        }
+        Some(refused) => {
+            let status = refused.status;
+            let page = PayloadPage {
+                refused: Some(refused),
+                ..page(&control, &scope, attempt).await?
+            };
+            Ok(render(status, &page))
+        }
+    }
 }
 
 fn messages(scope: &Scope, endpoint: &str) -> String {
