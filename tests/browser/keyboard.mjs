@@ -84,7 +84,7 @@ await story({ permissions: ["clipboard-read", "clipboard-write"] }, async ({ pag
   await page.waitForURL(/event_id=evt_/);
   await until("a resent delivery", () => server.requests.length === 3);
 
-  await type("Event, delivery, attempt or trace id", (await account.attempts(await id()))[0].event_id);
+  await type("Event, delivery, attempt or trace id, or name=value of a tag", (await account.attempts(await id()))[0].event_id);
   await press("Enter");
   await by("heading", "Event").waitFor();
   await go("Event catalogue");

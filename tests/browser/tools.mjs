@@ -1,6 +1,6 @@
 // Find anything, recover what failed, prove a receiver, read the catalogue.
 import assert from "node:assert/strict";
-import { platform, receiver, shows, story, until } from "./story.mjs";
+import { call, platform, receiver, shows, story, until } from "./story.mjs";
 
 const account = platform("tools");
 const server = await receiver();
@@ -11,7 +11,7 @@ await story({}, async ({ page, by, check }) => {
   await page.goto(await account.portal());
   const base = page.url();
   const find = async (text) => {
-    await by("searchbox", "Event, delivery, attempt or trace id").fill(text);
+    await by("searchbox", "Event, delivery, attempt or trace id, or name=value of a tag").fill(text);
     await by("button", "Search").click();
   };
 
@@ -36,8 +36,23 @@ await story({}, async ({ page, by, check }) => {
   await by("button", "Resend to Orders").click();
   await until("a second delivery", () => server.requests.length === 2);
   await find("what is this?");
-  await by("heading", "“what is this?” is no id").waitFor();
+  await by("heading", "“what is this?” is neither an id nor a tag").waitFor();
   await check("search");
+  // The only one with a tag, several with another, none. Nobody gets them.
+  const one = await account.publish({}, "message.report", { tags: { person: "4", chat: "a=b" } });
+  const two = await account.publish({}, "message.report", { tags: { chat: "a=b" } });
+  await until("both are recorded", async () => {
+    const { events } = await call("GET", `${account.base}/events?tag=${encodeURIComponent("chat=a=b")}`);
+    return events.length === 2;
+  });
+  await find("person=4");
+  await page.waitForURL(new RegExp(`events/${one}$`));
+  await find("chat=a=b");
+  await by("heading", "Events with the tag “chat=a=b”").waitFor();
+  for (const found of [one, two]) await by("link", found).waitFor();
+  await check("search-tag");
+  await find("person=5");
+  await by("heading", "No event has the tag “person=5”").waitFor();
   await find("evt_00000000-0000-4000-8000-000000000000");
   await page.locator(".eyebrow", { hasText: "404" }).waitFor();
 

@@ -1,4 +1,4 @@
-//! One box for an event, a delivery, an attempt or a trace.
+//! One box for an event, a delivery, an attempt, a trace or a tag.
 
 use askama::Template;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::{AttemptId, DeliveryId, EndpointId, EventId, Problem, Reason};
 use proto::status::to_problem;
-use proto::v1::{Attempt, GetDeliveryRequest, ListAttemptsRequest, ListEventsRequest};
+use proto::v1::{Attempt, Event, GetDeliveryRequest, ListAttemptsRequest, ListEventsRequest, Tag};
 use serde::Deserialize;
 
 use super::forms::Query;
@@ -23,17 +23,26 @@ pub(super) struct Asked {
     q: String,
 }
 
+/// What the text looks like, if it is of many things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sought {
+    Trace,
+    Tag,
+    /// Nothing that can be found.
+    Unknown,
+}
+
 #[derive(Template)]
 #[template(path = "search.html")]
 struct SearchPage {
     frame: Frame,
     attempts: String,
     events: String,
-    /// Of a trace.
+    sought: Sought,
     found_events: Vec<(String, String)>,
+    /// There are older ones.
+    has_more: bool,
     rows: Vec<Row>,
-    /// It is of no form that an id has.
-    unknown: bool,
 }
 
 /// What was typed is what it looks like.
@@ -66,18 +75,36 @@ pub(super) async fn find(
     if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return trace(&control, &scope, text).await;
     }
-    let page = page(&scope, text);
-    let status = match text.is_empty() {
-        true => StatusCode::OK,
-        false => StatusCode::NOT_FOUND,
+    if let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) {
+        return tagged(&control, &scope, text, name, value).await;
+    }
+    // The page says what can be found.
+    Ok(render(StatusCode::OK, &page(&scope, text, Sought::Unknown)))
+}
+
+/// The newest events that have this tag now.
+async fn tagged(control: &Control, scope: &Scope, text: &str, name: &str, value: &str) -> Answer {
+    let of_tag = ListEventsRequest {
+        account: scope.account.to_string(),
+        tag: Some(Tag {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }),
+        page_size: PAGE_SIZE,
+        ..ListEventsRequest::default()
     };
-    Ok(render(
-        status,
-        &SearchPage {
-            unknown: true,
-            ..page
-        },
-    ))
+    let listed = control.history().list_events(of_tag).await;
+    let listed = listed.map_err(unavailable)?.into_inner();
+    let found = SearchPage {
+        has_more: !listed.next_page_token.is_empty(),
+        found_events: named(listed.events),
+        ..page(scope, text, Sought::Tag)
+    };
+    Ok(found.answer())
+}
+
+fn named(events: Vec<Event>) -> Vec<(String, String)> {
+    events.into_iter().map(|one| (one.id, one.r#type)).collect()
 }
 
 /// Events are published in a trace, and retries have one of their own each.
@@ -100,12 +127,12 @@ async fn trace(control: &Control, scope: &Scope, trace_id: &str) -> Answer {
     let events = events.map_err(unavailable)?.into_inner().events;
     let attempts = attempts.map_err(unavailable)?.into_inner().attempts;
     let found = SearchPage {
-        found_events: events.into_iter().map(|one| (one.id, one.r#type)).collect(),
+        found_events: named(events),
         rows: attempts
             .into_iter()
             .map(|one: Attempt| one.into())
             .collect(),
-        ..page(scope, trace_id)
+        ..page(scope, trace_id, Sought::Trace)
     };
     Ok(found.answer())
 }
@@ -122,7 +149,7 @@ impl SearchPage {
     }
 }
 
-fn page(scope: &Scope, text: &str) -> SearchPage {
+fn page(scope: &Scope, text: &str, sought: Sought) -> SearchPage {
     let frame = Frame {
         searched: text.to_owned(),
         ..Frame::of("Search", scope)
@@ -131,9 +158,10 @@ fn page(scope: &Scope, text: &str) -> SearchPage {
         frame,
         attempts: format!("/accounts/{}/attempts", scope.account),
         events: format!("/accounts/{}/events", scope.account),
+        sought,
         found_events: Vec::new(),
+        has_more: false,
         rows: Vec::new(),
-        unknown: false,
     }
 }
 
