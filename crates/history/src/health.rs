@@ -1,28 +1,48 @@
 //! How an endpoint is doing, in words.
 
-use domain::Timestamp;
+use domain::{Endpoint, Timestamp};
 use proto::time::to_proto;
 use proto::v1::EndpointHealth;
 
-/// The health that the last attempt and what waits tell; tests are left out.
-/// `rate_limit` is the endpoint's, in deliveries per second.
+/// The health that the last attempt and what waits tell; tests are left out. It is
+/// `failing` if and only if it says since when.
+/// `endpoint` is as the directory has it, which may know of a disable that the row
+/// does not tell yet.
 pub(crate) fn health(
     row: Option<&store::EndpointHealth>,
-    rate_limit: Option<u32>,
+    endpoint: Option<&Endpoint>,
     now: Timestamp,
 ) -> EndpointHealth {
-    let (state, message) = match row {
+    let row = row.map(|row| match endpoint {
+        Some(endpoint) => since_disabled(row, endpoint),
+        None => row.clone(),
+    });
+    let rate_limit = endpoint.and_then(|endpoint| endpoint.rate_limit);
+    let (state, message) = match &row {
         None => ("unknown", "No deliveries yet".to_owned()),
         Some(row) => told(row, rate_limit, now),
     };
-    let since = row
-        .filter(|row| row.last_failure.is_some())
-        .and_then(|row| row.failing_since);
+    let since = row.filter(|row| row.last_failure.is_some());
+    let since = since.and_then(|row| row.failing_since);
     EndpointHealth {
         state: state.to_owned(),
         message,
         failing_since: since.map(|at| to_proto(Timestamp::from_unix_millis(at))),
     }
+}
+
+/// What holds of a row: a disable has ended its period of failure and cancelled what
+/// waited, and an endpoint that is enabled again begins anew.
+fn since_disabled(row: &store::EndpointHealth, endpoint: &Endpoint) -> store::EndpointHealth {
+    let mut row = row.clone();
+    let is_told = u64::try_from(row.generation).is_ok_and(|told| told >= endpoint.generation);
+    if !is_told {
+        row.failing_since = None;
+    }
+    if !is_told || endpoint.disabled {
+        (row.throttled, row.paused) = (0, 0);
+    }
+    row
 }
 
 fn told(
@@ -31,7 +51,9 @@ fn told(
     now: Timestamp,
 ) -> (&'static str, String) {
     let pause = (row.paused > 0).then(|| paused(row.paused_until, now));
-    match (&row.last_failure, pause) {
+    // Of a failure whose period has ended nothing holds any more.
+    let failure = row.last_failure.as_ref();
+    match (failure.filter(|_| row.failing_since.is_some()), pause) {
         (Some(failure), None) => ("failing", format!("The last delivery failed: {failure}")),
         (Some(failure), Some(pause)) => (
             "failing",
@@ -41,6 +63,9 @@ fn told(
         (None, None) if row.throttled > 0 => ("throttled", throttled(rate_limit)),
         (None, None) if row.last_attempt_at.is_none() => {
             ("unknown", "No deliveries yet".to_owned())
+        }
+        (None, None) if failure.is_some() => {
+            ("unknown", "No deliveries since it was disabled".to_owned())
         }
         (None, None) => ("healthy", "No recent delivery errors".to_owned()),
     }
@@ -67,28 +92,55 @@ fn throttled(rate_limit: Option<u32>) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use domain::{AccountId, DeliveryPolicy, EndpointId, Verification};
     use uuid::Uuid;
 
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix_millis(1_747_147_674_000);
 
+    fn endpoint(disabled: bool, generation: u64) -> Endpoint {
+        Endpoint {
+            id: EndpointId::new(),
+            account: AccountId::parse("acme").unwrap(),
+            version: 1,
+            url: "https://example.com/hook".to_owned(),
+            event_types: Vec::new(),
+            disabled,
+            disabled_reason: String::new(),
+            generation,
+            verification: Verification::NotRequired,
+            rate_limit: Some(10),
+            policy: DeliveryPolicy::default(),
+            created_at: NOW,
+            secrets: Vec::new(),
+        }
+    }
+
     fn row(failure: Option<&str>) -> store::EndpointHealth {
         store::EndpointHealth {
             id: Uuid::nil(),
+            generation: 0,
             last_attempt_at: Some(1),
             last_failure: failure.map(str::to_owned),
-            failing_since: None,
+            failing_since: failure.map(|_| NOW.unix_millis()),
             throttled: 0,
             paused: 0,
             paused_until: None,
         }
     }
 
-    fn told(row: &store::EndpointHealth) -> (String, String) {
-        let told = health(Some(row), Some(10), NOW);
+    fn told_of(row: &store::EndpointHealth, endpoint: &Endpoint) -> (String, String) {
+        let told = health(Some(row), Some(endpoint), NOW);
+        let is_failing = told.state == "failing";
+        assert_eq!(told.failing_since.is_some(), is_failing, "{told:?}");
         (told.state, told.message)
+    }
+
+    fn told(row: &store::EndpointHealth) -> (String, String) {
+        told_of(row, &endpoint(false, 0))
     }
 
     #[test]
@@ -99,13 +151,47 @@ mod tests {
             (&*state, &*message),
             ("healthy", "No recent delivery errors")
         );
-        let failing = store::EndpointHealth {
-            failing_since: Some(NOW.unix_millis()),
-            ..row(Some("it answered 500"))
-        };
+        let failing = row(Some("it answered 500"));
         assert_eq!(told(&failing).0, "failing");
         let since = health(Some(&failing), None, NOW).failing_since;
         assert_eq!(since, Some(to_proto(NOW)));
+    }
+
+    #[test]
+    fn a_disable_ends_what_failed_and_what_waited() {
+        let before = store::EndpointHealth {
+            throttled: 1,
+            paused: 1,
+            paused_until: Some(NOW.unix_millis() + 1_000),
+            ..row(Some("it answered 500"))
+        };
+        let after = store::EndpointHealth {
+            generation: 1,
+            failing_since: None,
+            throttled: 0,
+            paused: 0,
+            ..before.clone()
+        };
+        let begins_anew = (
+            "unknown".to_owned(),
+            "No deliveries since it was disabled".to_owned(),
+        );
+        // Before the row tells of it, too, and while it is half done.
+        let half_done = store::EndpointHealth {
+            paused: 1,
+            ..after.clone()
+        };
+        for row in [&before, &half_done, &after] {
+            assert_eq!(told_of(row, &endpoint(true, 1)), begins_anew);
+        }
+        for row in [&before, &after] {
+            assert_eq!(told_of(row, &endpoint(false, 1)), begins_anew);
+        }
+        let failed_again = store::EndpointHealth {
+            failing_since: Some(1),
+            ..after
+        };
+        assert_eq!(told_of(&failed_again, &endpoint(false, 1)).0, "failing");
     }
 
     #[test]

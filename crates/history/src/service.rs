@@ -37,7 +37,7 @@ use crate::{Shared, convert, filters, health, tail};
 
 /// An answer waits this long for the directory, so that what was deleted
 /// before the question is not shown.
-const CATCH_UP: Duration = Duration::from_millis(500);
+pub(crate) const CATCH_UP: Duration = Duration::from_millis(500);
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Endpoints that health is asked for at once.
 const MAX_HEALTH: usize = 100;
@@ -296,6 +296,7 @@ impl Service {
                 what,
             ));
         }
+        self.see_endpoints().await;
         let endpoints: Vec<Arc<Endpoint>> = message
             .endpoint_ids
             .iter()
@@ -313,7 +314,7 @@ impl Service {
         let now = SystemTime::now().into();
         let told = endpoints.into_iter().map(|endpoint| {
             let row = rows.iter().find(|row| row.id == endpoint.id.uuid());
-            let health = health::health(row, endpoint.rate_limit, now);
+            let health = health::health(row, Some(&endpoint), now);
             (endpoint.id.to_string(), health)
         });
         Ok(BatchGetEndpointHealthResponse {

@@ -178,6 +178,8 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct EndpointHealth {
     pub id: Uuid,
+    /// Which disables the row tells of: see [`domain::Endpoint::generation`].
+    pub generation: i64,
     /// Unix milliseconds.
     pub last_attempt_at: Option<i64>,
     /// `None`: it succeeded.

@@ -8,6 +8,7 @@ use harness::deployment::{Deployment, Mode};
 use harness::receiver::{Answer, Received, Receiver};
 use harness::suite::Scenario;
 use harness::wait::{eventually, throughout};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -20,6 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         retry_after_is_honoured,
         a_slow_answer_ends_at_the_timeout,
         gone_disables_the_endpoint_and_cancels_its_deliveries,
+        an_endpoint_that_is_enabled_again_begins_anew,
     ]
 }
 
@@ -330,5 +332,42 @@ async fn gone_disables_the_endpoint_and_cancels_its_deliveries(
         received[1].header("webhook-id") == skipped,
         "the next event arrives"
     );
+    Ok(())
+}
+
+async fn an_endpoint_that_is_enabled_again_begins_anew(deployment: Arc<Deployment>) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "anew";
+    receiver.script("hook", [Answer::status(500)]);
+    let endpoint = api
+        .endpoint(account, &receiver.url("hook"), &["message.report"])
+        .await?;
+    let path = format!("/v1/accounts/{account}/endpoints/{endpoint}");
+    // More than it takes to be paused.
+    for n in 0..14 {
+        api.publish(account, "message.report", &json!({"n": n}))
+            .await?;
+    }
+    eventually("it fails and is paused", LIMIT, || async {
+        let health = api.get(&path).await?["health"].take();
+        let message = health["message"].as_str().context("a message")?;
+        ensure!(
+            health["state"] == "failing" && message.contains("Paused"),
+            "{health}"
+        );
+        ensure!(health["failing_since"].is_string(), "{health}");
+        Ok(())
+    })
+    .await?;
+    let message = "No deliveries since it was disabled";
+    let anew = json!({"state": "unknown", "message": message, "failing_since": null});
+    for verb in ["disable", "enable"] {
+        let call = format!("{path}/{verb}");
+        let answered = api.expect(200, Method::POST, &call, None).await?;
+        ensure!(answered["health"] == anew, "{verb}: {answered}");
+        let shown = api.get(&path).await?;
+        ensure!(shown["health"] == anew, "{verb}: {shown}");
+    }
     Ok(())
 }

@@ -81,12 +81,11 @@ impl Service {
     fn show_troubled(&self, row: Troubled, now: Timestamp) -> TroubledEndpoint {
         let id = EndpointId::from_uuid(row.health.id);
         let known = self.0.deps.endpoints.get(id);
-        let rate_limit = known.and_then(|endpoint| endpoint.rate_limit);
         let oldest = row.oldest_pending_at.map(Timestamp::from_unix_millis);
         TroubledEndpoint {
             account: row.account,
             endpoint_id: id.to_string(),
-            health: Some(health::health(Some(&row.health), rate_limit, now)),
+            health: Some(health::health(Some(&row.health), known.as_deref(), now)),
             throttled: unsigned(row.health.throttled),
             paused: unsigned(row.health.paused),
             failures: unsigned(row.failures),

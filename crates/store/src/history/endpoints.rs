@@ -55,7 +55,7 @@ impl History {
     ) -> Result<(), Error> {
         let generation = i64::try_from(generation).unwrap_or(i64::MAX);
         loop {
-            let cancelled = transaction!(self.pool, tx => {
+            let is_all = transaction!(self.pool, tx => {
                 // First of all, so that what is planned meanwhile is recorded as
                 // cancelled. A period of failure ends with what was disabled.
                 sqlx::query(
@@ -101,12 +101,15 @@ impl History {
                     .execute(&mut *tx)
                     .await?;
                 }
-                if rows.is_empty() {
+                // Fewer than were looked for, so nothing is left: in the same transaction
+                // what waited is told to be over.
+                let is_all = (rows.len() as i64) <= CHUNK;
+                if is_all {
                     sqlx::query(COUNT_WAITING).bind(endpoint.uuid()).execute(&mut *tx).await?;
                 }
-                Ok(rows.len())
+                Ok(is_all)
             })?;
-            if cancelled == 0 {
+            if is_all {
                 return Ok(());
             }
         }

@@ -47,7 +47,7 @@ pub struct Trouble {
     pub waiting: i64,
 }
 
-const TROUBLED: &str = "SELECT account, id, last_attempt_at, last_failure, failing_since, throttled, \
+const TROUBLED: &str = "SELECT account, id, generation, last_attempt_at, last_failure, failing_since, throttled, \
      paused, paused_until, failures, (SELECT MIN(accepted_at) FROM deliveries \
      WHERE endpoint_id = history_endpoints.id AND state = 'pending') AS oldest_pending_at \
      FROM history_endpoints";

@@ -160,8 +160,8 @@ impl History {
         }
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::new(
-                "SELECT id, last_attempt_at, last_failure, failing_since, throttled, paused, \
-                 paused_until FROM history_endpoints \
+                "SELECT id, generation, last_attempt_at, last_failure, failing_since, throttled, \
+                 paused, paused_until FROM history_endpoints \
                  WHERE (last_attempt_at IS NOT NULL OR throttled > 0 OR paused > 0) AND id IN (",
             );
             let mut separated = query.separated(", ");
