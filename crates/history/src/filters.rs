@@ -2,9 +2,9 @@
 
 use domain::attempt::STATUSES;
 use domain::page::check_span;
-use domain::{AccountId, FailureClass, Problem, Reason, Timestamp, trace};
+use domain::{AccountId, EventType, FailureClass, Problem, Reason, Tags, Timestamp, trace};
 use proto::time::from_proto;
-use proto::v1::{ListAttemptsRequest, ListEventsRequest};
+use proto::v1::{ListAttemptsRequest, ListEventsRequest, Tag};
 use store::{AttemptFilter, EventFilter};
 
 use crate::service::endpoint_not_found;
@@ -22,7 +22,7 @@ pub(crate) fn attempts(message: &ListAttemptsRequest) -> Result<AttemptFilter, P
             &message.delivery_id,
             "use an id like dlv_<uuid>",
         )?,
-        event_type: message.event_type.clone(),
+        event_type: event_type(&message.event_type)?,
         trace_id: trace_id(&message.trace_id)?,
         succeeded: match message.status.as_str() {
             "" => None,
@@ -74,13 +74,13 @@ pub(crate) fn events(message: &ListEventsRequest) -> Result<EventFilter, Problem
     let (after, before) = span(message.after.as_ref(), message.before.as_ref())?;
     let tag = message.tag.as_ref();
     if tag.is_some() && !message.trace_id.is_empty() {
-        let what = "a trace has few events; leave the tag out";
+        let what = "events are found by their trace or by a tag; leave one of the two out";
         return Err(malformed("trace_id", what));
     }
     Ok(EventFilter {
-        event_type: message.event_type.clone(),
+        event_type: event_type(&message.event_type)?,
         trace_id: trace_id(&message.trace_id)?,
-        tag: tag.map(|tag| (tag.name.clone(), tag.value.clone())),
+        tag: tag.map(pair).transpose()?,
         after,
         before,
     })
@@ -123,6 +123,22 @@ fn id<T: std::str::FromStr>(field: &str, text: &str, what: &str) -> Result<Optio
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| malformed(field, what))
+}
+
+fn event_type(text: &str) -> Result<String, Problem> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let name = EventType::parse_field("event_type", text)?;
+    Ok(name.as_str().to_owned())
+}
+
+/// What no event can have finds nothing.
+pub(crate) fn pair(tag: &Tag) -> Result<(String, String), Problem> {
+    let pair = (tag.name.clone(), tag.value.clone());
+    Tags::parse([pair.clone()])
+        .map_err(|problem| Problem::of_field(Reason::FieldInvalid, "tag", problem.message()))?;
+    Ok(pair)
 }
 
 fn trace_id(text: &str) -> Result<String, Problem> {

@@ -17,6 +17,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
     harness::scenarios![
         attempts_are_filtered_and_paged_both_ways,
+        what_no_event_can_have_is_refused,
         stats_count_deliveries_in_a_range,
         a_resend_is_a_new_delivery_with_the_same_id,
         a_resend_brings_a_waiting_retry_forward,
@@ -119,6 +120,37 @@ async fn attempts_are_filtered_and_paged_both_ways(deployment: Arc<Deployment>) 
         after + before == 11 && after >= 6,
         "{after} after and {before} before"
     );
+    Ok(())
+}
+
+async fn what_no_event_can_have_is_refused(deployment: Arc<Deployment>) -> Result<()> {
+    let api = deployment.api();
+    let account = "/v1/accounts/no-event-can";
+    let both = "events?tag=a=b&trace_id=4bf92f3577b34da6a3ce929d0e0e4736";
+    for (path, status, code, field) in [
+        (
+            "attempts?event_type=Bad%20Type",
+            422,
+            "EVENT_TYPE_INVALID",
+            "event_type",
+        ),
+        (
+            "events?event_type=Bad%20Type",
+            422,
+            "EVENT_TYPE_INVALID",
+            "event_type",
+        ),
+        ("events?tag==1", 422, "FIELD_INVALID", "tag"),
+        ("events?tag_name=&tag_value=1", 422, "FIELD_INVALID", "tag"),
+        (both, 400, "REQUEST_MALFORMED", "trace_id"),
+    ] {
+        let path = format!("{account}/{path}");
+        let problem = api.expect(status, Method::GET, &path, None).await?;
+        ensure!(
+            problem["code"] == code && problem["errors"][0]["field"] == field,
+            "{path}: {problem}"
+        );
+    }
     Ok(())
 }
 

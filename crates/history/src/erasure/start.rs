@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::Log;
 use domain::{
-    AccountId, EndpointId, ErasureId, ErasureScope, ErasureState, Problem, Reason, Tags, Timestamp,
+    AccountId, EndpointId, ErasureId, ErasureScope, ErasureState, Problem, Reason, Timestamp,
 };
 use proto::time::to_proto as instant;
 use proto::v1::{self, start_erasure_request::What};
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::progress::Progress;
 use crate::Shared;
+use crate::filters::pair;
 use crate::jobs::now;
 use crate::service::{broker_down, database};
 
@@ -39,13 +40,8 @@ pub(crate) fn scope(what: Option<What>) -> Result<ErasureScope, Problem> {
             Ok(ErasureScope::Event(id))
         }
         Some(What::Tag(tag)) => {
-            // What no event can have finds nothing.
-            Tags::parse([(tag.name.clone(), tag.value.clone())])
-                .map_err(|problem| invalid("tag", problem.message()))?;
-            Ok(ErasureScope::Tag {
-                name: tag.name,
-                value: tag.value,
-            })
+            let (name, value) = pair(&tag)?;
+            Ok(ErasureScope::Tag { name, value })
         }
         Some(What::All(true)) => Ok(ErasureScope::Account),
         Some(What::All(false)) => Err(invalid("all", "send true, or leave it out")),
