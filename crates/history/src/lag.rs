@@ -24,6 +24,13 @@ impl Shared {
         Ok(events.max(plans).max(records))
     }
 
+    /// Whether every attempt that was told longer than `moments` ago is recorded; if
+    /// nobody can say, it is not.
+    pub(crate) async fn attempts_are_recorded(&self, moments: Duration) -> bool {
+        let lag = self.deps.broker.lag(Input::Records).await;
+        lag.is_ok_and(|lag| lag < moments)
+    }
+
     /// What has happened is recorded, but for the last moments: 10 s at most, which
     /// dispatchers remember.
     ///

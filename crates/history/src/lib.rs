@@ -32,7 +32,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use broker::{Broker, DeliveryPublisher, EndpointDirectory, KeyDirectory, PlanPublisher};
+use broker::{
+    Broker, DeliveryPublisher, EndpointDirectory, EventTypeDirectory, KeyDirectory, PlanPublisher,
+};
 use domain::Partitions;
 use proto::v1::history_service_server::HistoryServiceServer;
 use tokio::sync::Notify;
@@ -55,6 +57,9 @@ pub struct Config {
     pub retention: Retention,
     /// An attempt that is overdue for so long is looked for.
     pub sweep_after: Duration,
+    /// The limit of one attempt to an endpoint that has none of its own, as
+    /// dispatchers keep it.
+    pub delivery_timeout: Duration,
 }
 
 /// How long what happened is kept.
@@ -73,6 +78,7 @@ pub struct Deps {
     pub broker: Broker,
     pub endpoints: EndpointDirectory,
     pub keys: KeyDirectory,
+    pub event_types: EventTypeDirectory,
     pub store: store::History,
 }
 

@@ -5,7 +5,9 @@
 //!
 //! - `start`: the calls about replays
 //! - `step`: a piece of the work on one
+//! - `cancelled`: deliveries of which an attempt may still arrive
 
+mod cancelled;
 mod start;
 mod step;
 
@@ -16,6 +18,7 @@ use store::Error;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::cancelled::Cancelled;
 use self::step::Step;
 use crate::Shared;
 use crate::jobs::{self, CLAIM, Jobs, Stepped, now};
@@ -27,6 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let replays = Replays {
         shared: &shared,
         worker: Uuid::new_v4(),
+        cancelled: Cancelled::default(),
     };
     jobs::run(replays, &shared.replay_started, shutdown).await;
 }
@@ -34,6 +38,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
 struct Replays<'a> {
     shared: &'a Shared,
     worker: Uuid,
+    cancelled: Cancelled,
 }
 
 impl Jobs for Replays<'_> {
@@ -42,7 +47,11 @@ impl Jobs for Replays<'_> {
     const NAME: &'static str = "replay";
 
     async fn open(&self) -> Result<Vec<ReplayId>, Error> {
-        self.shared.deps.store.open_replays().await
+        let open = self.shared.deps.store.open_replays().await?;
+        if open.is_empty() {
+            self.cancelled.forget_all();
+        }
+        Ok(open)
     }
 
     async fn step(&self, id: ReplayId) -> Result<Stepped, Error> {
@@ -55,10 +64,14 @@ impl Jobs for Replays<'_> {
             .await?;
         match claimed {
             // Another process has it.
-            None => Ok(Stepped::Still),
+            None => {
+                self.cancelled.forget(id);
+                Ok(Stepped::Still)
+            }
             Some(row) => {
                 let step = Step {
                     shared,
+                    cancelled: &self.cancelled,
                     worker,
                     id,
                     row,

@@ -22,7 +22,7 @@ use proto::v1::{
     CreateEndpointRequest, DeleteEndpointRequest, GetAttemptRequest, GetEndpointRequest,
     GetEndpointSecretRequest, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest,
     ListEndpointsRequest, ListEventsRequest, PublishEventRequest, PublishEventsRequest,
-    RegenerateEndpointSecretRequest, ResendEventRequest, SendTestEventRequest,
+    RegenerateEndpointSecretRequest, ResendEventRequest, SendTestEventRequest, StartReplayRequest,
     UpdateEndpointRequest,
 };
 use serde_json::{Value, json};
@@ -63,6 +63,7 @@ enum Call {
     Events(ListEventsRequest),
     Event(GetEventRequest),
     Resend(ResendEventRequest),
+    Replay(StartReplayRequest),
 }
 
 struct Case {
@@ -284,6 +285,7 @@ async fn send(deployment: &Deployment, key: &str, call: Call) -> Result<(), Stat
         Call::Events(request) => history.list_events(request).await.map(drop),
         Call::Event(request) => history.get_event(request).await.map(drop),
         Call::Resend(request) => history.resend_event(request).await.map(drop),
+        Call::Replay(request) => history.start_replay(request).await.map(drop),
     }
 }
 

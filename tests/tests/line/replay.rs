@@ -24,6 +24,8 @@ pub(crate) fn scenarios() -> Vec<Scenario<Arc<Deployment>>> {
         two_replays_at_once_send_each_event_once,
         a_replay_leaves_room_for_live_deliveries,
         a_cancelled_replay_sends_nothing_more,
+        what_arrives_after_a_disable_counts_as_delivered,
+        what_a_disable_cancels_ends_its_replay,
         a_replay_says_which_field_is_wrong,
     ]
 }
@@ -322,6 +324,86 @@ async fn a_cancelled_replay_sends_nothing_more(deployment: Arc<Deployment>) -> R
     Ok(())
 }
 
+/// An endpoint with a policy of its own, that has got so many events; its path.
+async fn with_policy(
+    api: &Api,
+    account: &str,
+    receiver: &Receiver,
+    policy: &Value,
+    events: u64,
+) -> Result<String> {
+    let endpoint = with_history(api, account, receiver, events).await?;
+    api.expect(200, Method::PATCH, &endpoint, Some(policy))
+        .await?;
+    Ok(endpoint)
+}
+
+/// A replay is under way, and its endpoint disabled once each of its deliveries has
+/// reached `state`; the replay.
+async fn disabled_meanwhile(
+    api: &Api,
+    endpoint: &str,
+    receiver: &Receiver,
+    (state, events): (&str, u64),
+) -> Result<Value> {
+    let before = receiver.received("hook").len();
+    let path = format!("{endpoint}/replay");
+    let replay = api.post(202, &path, &span("all")).await?;
+    let count = before + usize::try_from(events)?;
+    receiver.wait_for("hook", count, LIMIT).await?;
+    ended(api, endpoint, state, events).await?;
+    let path = format!("{endpoint}/disable");
+    api.expect(200, Method::POST, &path, None).await?;
+    Ok(replay)
+}
+
+async fn what_arrives_after_a_disable_counts_as_delivered(
+    deployment: Arc<Deployment>,
+) -> Result<()> {
+    const EVENTS: u64 = 8;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "replay-disabled";
+    let patient = json!({"timeout_seconds": 30});
+    let endpoint = with_policy(&api, account, &receiver, &patient, EVENTS).await?;
+    receiver.script("hook", [Answer::status(200).after(Duration::from_secs(5))]);
+    let state = ("pending", EVENTS);
+    let replay = disabled_meanwhile(&api, &endpoint, &receiver, state).await?;
+    // The POSTs go on: of none is it known how it ends.
+    ended(&api, &endpoint, "cancelled", EVENTS).await?;
+    let replay = done(&api, account, &replay).await?;
+    ensure!(
+        replay["state"] == "done" && replay["succeeded"] == EVENTS && replay["failed"] == 0,
+        "{replay}"
+    );
+    let stats = api.get(&format!("{endpoint}/stats")).await?;
+    ensure!(
+        stats["successful"] == 2 * EVENTS && stats["cancelled"] == 0,
+        "{stats}"
+    );
+    Ok(())
+}
+
+async fn what_a_disable_cancels_ends_its_replay(deployment: Arc<Deployment>) -> Result<()> {
+    const EVENTS: u64 = 3;
+    let receiver = Receiver::start().await?;
+    let api = deployment.api();
+    let account = "replay-cancelled";
+    let policy = json!({"timeout_seconds": 1, "retry_schedule": ["1h"]});
+    let endpoint = with_policy(&api, account, &receiver, &policy, EVENTS).await?;
+    receiver.script("hook", [Answer::status(500)]);
+    let state = ("retrying", EVENTS);
+    let replay = disabled_meanwhile(&api, &endpoint, &receiver, state).await?;
+    ended(&api, &endpoint, "cancelled", EVENTS).await?;
+    // No attempt is under way, which nobody can know before one would have ended.
+    let replay = done(&api, account, &replay).await?;
+    ensure!(
+        replay["state"] == "done" && replay["succeeded"] == 0 && replay["failed"] == EVENTS,
+        "{replay}"
+    );
+    Ok(())
+}
+
 async fn a_replay_says_which_field_is_wrong(deployment: Arc<Deployment>) -> Result<()> {
     let api = deployment.api();
     let account = "replay-fields";
@@ -335,6 +417,9 @@ async fn a_replay_says_which_field_is_wrong(deployment: Arc<Deployment>) -> Resu
         ("before", json!(LONG_AGO)),
         ("status", json!("succeeded")),
         ("event_types", json!(["no spaces"])),
+        ("event_types", json!(["message.report", "nope.nope"])),
+        // All of it is to come.
+        ("after", json!("2110-01-01T00:00:00Z")),
         ("dry_run", json!("yes")),
     ];
     for (field, value) in wrong {
@@ -345,6 +430,11 @@ async fn a_replay_says_which_field_is_wrong(deployment: Arc<Deployment>) -> Resu
         }
         let problem = api.post(422, &path, &body).await?;
         ensure!(problem["errors"][0]["field"] == field, "{body}: {problem}");
+        if field != "dry_run" {
+            body["dry_run"] = json!(true);
+            let dry = api.post(422, &path, &body).await?;
+            ensure!(dry == problem, "{body}: {dry}");
+        }
     }
     let others = format!("/v1/accounts/replay-others/endpoints/{id}/replay");
     api.post(404, &others, &span("failed")).await?;

@@ -1,10 +1,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use domain::EventType;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bucket, Entry, Progress};
+use super::{Bucket, Entry, Lagging, Progress};
 use crate::{Broker, Error};
 
 /// The registered event types, as control last published them. Cheap to clone.
@@ -53,13 +54,7 @@ impl EventTypeDirectory {
     ///
     /// An outage.
     pub async fn contains(&self, name: &EventType) -> Result<bool, Error> {
-        if self
-            .0
-            .names
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(name.as_str())
-        {
+        if self.knows(name) {
             return Ok(true);
         }
         let broker = self.0.broker.get().filter(|broker| broker.is_connected());
@@ -67,6 +62,33 @@ impl EventTypeDirectory {
         let (_, value) =
             super::read(broker, Bucket::EventTypes, &super::event_type_key(name)).await?;
         Ok(value.is_some())
+    }
+
+    /// The same for who may not read a single entry: where the type is not known here,
+    /// every change that was answered before this call is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagging`] after `patience`, also when the server does not answer.
+    pub async fn comes_to_contain(
+        &self,
+        name: &EventType,
+        broker: &Broker,
+        patience: Duration,
+    ) -> Result<bool, Lagging> {
+        if self.knows(name) {
+            return Ok(true);
+        }
+        let progress = &self.0.progress;
+        progress
+            .catch_up(Bucket::EventTypes, broker, patience)
+            .await?;
+        Ok(self.knows(name))
+    }
+
+    fn knows(&self, name: &EventType) -> bool {
+        let names = self.0.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.contains(name.as_str())
     }
 
     fn apply(&self, entry: &Entry<'_>) {

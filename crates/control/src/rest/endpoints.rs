@@ -268,6 +268,11 @@ async fn set_enabled(control: &Control, scope: Scope, enabled: bool) -> Answer<J
 }
 
 /// Counts an endpoint's deliveries
+///
+/// `after` and `before` are about when the event was accepted, whenever its
+/// deliveries were made: a resend or a replay counts where its event does. What was
+/// sent in a span of time, resends and replays included, is told by the list of
+/// attempts, whose `after` and `before` are about when an attempt started.
 #[utoipa::path(get, path = "/v1/accounts/{account}/endpoints/{id}/stats", tag = "history",
     operation_id = "getEndpointStats", security(("key" = ["read"])), params(SpanQuery),
     responses((status = 200, description = "The counts.", body = Stats)))]

@@ -22,7 +22,7 @@ use crate::core::Control;
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "described, not made")]
 pub(super) struct StartReplay {
-    /// Events accepted at or after this instant (RFC 3339).
+    /// Events accepted at or after this instant (RFC 3339), which is past.
     after: String,
     /// Events accepted before this instant (RFC 3339), which is later than
     /// `after`. The future counts as now.
@@ -30,7 +30,7 @@ pub(super) struct StartReplay {
     /// `failed`: events with a failed or cancelled delivery and none that
     /// succeeded. `all`: whatever became of them. Test events are left out.
     status: String,
-    /// Only these; absent or empty: all.
+    /// Only these, which are registered; absent or empty: all.
     #[schema(max_items = 256, nullable = false)]
     event_types: Option<Vec<String>>,
     /// Counts and sends nothing.
@@ -44,7 +44,8 @@ pub(super) struct Replay {
     id: String,
     endpoint_id: String,
     /// `dry_run`, `running`, `done` (all that was sent has ended) or
-    /// `cancelled`.
+    /// `cancelled`. What was cancelled by a disable counts as ended when no attempt
+    /// of it can be under way any more: the attempt's timeout and some seconds later.
     state: String,
     /// Counted when it starts, 100,000 at most; more are counted as they are sent.
     /// Erased events are left out, those too that are erased meanwhile.

@@ -11,7 +11,7 @@ use store::{NewReplay, ReplayRow};
 
 use crate::Shared;
 use crate::jobs::now;
-use crate::service::{broker_down, database};
+use crate::service::{CATCH_UP, broker_down, database};
 
 /// Event types that a replay may name; an endpoint has no more.
 const MAX_EVENT_TYPES: usize = 256;
@@ -45,6 +45,10 @@ impl Asked {
         let after = self.after.ok_or_else(|| invalid("after", needed))?;
         let before = self.before.ok_or_else(|| invalid("before", needed))?;
         check_span(Some(after), Some(before))?;
+        if after >= now {
+            let what = "use an instant that is past: what is to come cannot be sent again";
+            return Err(invalid("after", what));
+        }
         let status: ReplayStatus = self
             .status
             .parse()
@@ -80,6 +84,7 @@ impl Shared {
         asked: Asked,
     ) -> Result<v1::Replay, Problem> {
         let new = asked.check(account, endpoint, now())?;
+        self.check_registered(&new.event_types).await?;
         if endpoint.disabled && !new.dry_run {
             let detail = "the endpoint is disabled; enable it and start the replay then";
             return Err(Problem::new(Reason::EndpointDisabled, detail));
@@ -95,6 +100,27 @@ impl Shared {
         let row = started.map_err(|error| database(&error))?;
         self.replay_started.notify_one();
         Ok(to_proto(row))
+    }
+}
+
+impl Shared {
+    /// Refuses types that no event can have: the name is misspelt.
+    async fn check_registered(&self, event_types: &[String]) -> Result<(), Problem> {
+        let (known, broker) = (&self.deps.event_types, &self.deps.broker);
+        for name in event_types {
+            let event_type = EventType::parse_field("event_types", name)?;
+            let found = known.comes_to_contain(&event_type, broker, CATCH_UP).await;
+            if !found.map_err(|_| broker_down())? {
+                let message =
+                    format!("{name} is not registered; GET /v1/event-types lists the types");
+                return Err(Problem::of_field(
+                    Reason::EventTypeUnknown,
+                    "event_types",
+                    message,
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! A piece of the work on one replay: what has ended is counted, and as many
 //! new deliveries begin as there is room for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use domain::replay::allowance;
@@ -13,6 +15,7 @@ use store::{Body, Candidate, Error, Known, Progress, ReplayRow, Tracked, Unfinis
 use telemetry::trace;
 use uuid::Uuid;
 
+use super::cancelled::{Cancelled, RECORDED, SETTLED};
 use crate::Shared;
 use crate::again::NewDelivery;
 use crate::jobs::{Stepped, now};
@@ -24,6 +27,7 @@ const LOOKED_AT_EACH: usize = 2;
 
 pub(super) struct Step<'a> {
     pub(super) shared: &'a Shared,
+    pub(super) cancelled: &'a Cancelled,
     pub(super) worker: Uuid,
     pub(super) id: ReplayId,
     /// Claimed.
@@ -43,12 +47,18 @@ impl Step<'_> {
             return Ok(Stepped::Moved);
         };
         let unfinished = deps.store.unfinished(self.id).await?;
+        let settled = self.settled(&unfinished, &endpoint).await;
         let mut progress = Progress::default();
         let (mut untried, mut waiting) = (0, 0);
         for one in &unfinished {
             match end(one) {
                 Some(End::Succeeded) => progress.succeeded += 1,
                 Some(End::Failed) => progress.failed += 1,
+                Some(End::Cancelled) if settled.contains(&one.event_id) => progress.failed += 1,
+                Some(End::Cancelled) => {
+                    waiting += 1;
+                    continue;
+                }
                 Some(End::Erased) => progress.erased += 1,
                 None => {
                     waiting += 1;
@@ -88,6 +98,26 @@ impl Step<'_> {
         } else {
             Stepped::Still
         })
+    }
+
+    /// The events whose deliveries have been cancelled for so long that no attempt of
+    /// them is under way, or on its way into the tables.
+    async fn settled(&self, unfinished: &[Unfinished], endpoint: &Endpoint) -> HashSet<Uuid> {
+        let shared = self.shared;
+        let timeout = endpoint.policy.timeout;
+        let timeout = timeout.unwrap_or(shared.config.delivery_timeout);
+        let cancelled = unfinished
+            .iter()
+            .filter(|one| end(one) == Some(End::Cancelled))
+            .map(|one| one.event_id);
+        let settled = self
+            .cancelled
+            .note(self.id, cancelled, timeout + SETTLED, Instant::now());
+        if !settled.is_empty() && shared.attempts_are_recorded(RECORDED).await {
+            settled
+        } else {
+            HashSet::new()
+        }
     }
 
     /// Begins up to `room` deliveries; whether nothing is left to be sent.
@@ -187,6 +217,8 @@ impl Step<'_> {
 enum End {
     Succeeded,
     Failed,
+    /// An attempt that was under way may still arrive: then it has succeeded.
+    Cancelled,
     /// Its event is erased, and so it was not made.
     Erased,
 }
@@ -196,7 +228,8 @@ fn end(one: &Unfinished) -> Option<End> {
     match one.state.as_deref().map(str::parse) {
         Some(Ok(DeliveryState::Succeeded)) => Some(End::Succeeded),
         Some(Ok(DeliveryState::Failed)) if is_erased => Some(End::Erased),
-        Some(Ok(DeliveryState::Failed | DeliveryState::Cancelled)) => Some(End::Failed),
+        Some(Ok(DeliveryState::Failed)) => Some(End::Failed),
+        Some(Ok(DeliveryState::Cancelled)) => Some(End::Cancelled),
         Some(Ok(DeliveryState::Pending) | Err(_)) => None,
         // Not recorded yet, or erased with its event.
         None => (!one.is_kept).then_some(End::Erased),
@@ -333,7 +366,7 @@ mod tests {
         assert_eq!(end(&one), Some(End::Erased));
         one.is_kept = true;
         for (state, reason, expected) in [
-            ("cancelled", "endpoint_disabled", Some(End::Failed)),
+            ("cancelled", "endpoint_disabled", Some(End::Cancelled)),
             ("failed", "retries_exhausted", Some(End::Failed)),
             ("failed", "erased", Some(End::Erased)),
             ("succeeded", "", Some(End::Succeeded)),

@@ -142,6 +142,7 @@ impl Parts {
             broker: foundation.broker.clone(),
             endpoints: foundation.endpoints.clone(),
             keys: foundation.keys.clone(),
+            event_types: foundation.event_types.clone(),
             store: store::History::new(foundation.pool(Role::History)?.clone()),
         };
         let config = history::Config {
@@ -152,6 +153,7 @@ impl Parts {
                 records: config.record_retention,
             },
             sweep_after: config.sweep_after,
+            delivery_timeout: config.delivery_timeout,
         };
         let role = history::Role::new(config, deps)?;
         role.register_grpc(&mut self.routes);

@@ -4,7 +4,7 @@ use domain::Reason;
 use proto::v1::{
     DeleteEndpointRequest, GetAttemptRequest, GetEndpointRequest, GetEndpointSecretRequest,
     GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest, ListEndpointsRequest,
-    ListEventsRequest, ResendEventRequest, UpdateEndpointRequest,
+    ListEventsRequest, ResendEventRequest, StartReplayRequest, Tag, UpdateEndpointRequest,
 };
 use tonic::Code;
 
@@ -69,6 +69,8 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         let what = "a span that ends before it begins";
         cases.push(world.invalid(what, call, Reason::FieldInvalid, "before"));
     }
+    cases.extend(filters(world));
+    cases.extend(replays(world));
     let theirs = world.their_endpoint.as_str();
     for id in ["", "ep_1", "*", NOBODY, theirs] {
         let (account, id) = (account.clone(), id.to_owned());
@@ -128,5 +130,92 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         Reason::EventNotFound,
         "",
     ));
+    cases
+}
+
+/// Filters that no event can pass.
+fn filters(world: &World) -> Vec<Case> {
+    let account = || ACCOUNT.to_owned();
+    let mut cases = Vec::new();
+    for event_type in ["Bad Type", "message.", "message.*"] {
+        let event_type = event_type.to_owned();
+        let attempts = ListAttemptsRequest {
+            account: account(),
+            event_type: event_type.clone(),
+            ..Default::default()
+        };
+        let events = ListEventsRequest {
+            account: account(),
+            event_type: event_type.clone(),
+            ..Default::default()
+        };
+        for call in [Call::Attempts(attempts), Call::Events(events)] {
+            let what = format!("the event type {event_type:?}");
+            cases.push(world.invalid(what, call, Reason::EventTypeInvalid, "event_type"));
+        }
+    }
+    for (name, value) in [("", "4711"), ("person", "\n"), (&*"n".repeat(257), "4711")] {
+        let tag = Tag {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let what = format!("the tag {tag:?}");
+        let events = ListEventsRequest {
+            account: account(),
+            tag: Some(tag),
+            ..Default::default()
+        };
+        cases.push(world.invalid(what, Call::Events(events), Reason::FieldInvalid, "tag"));
+    }
+    let both = ListEventsRequest {
+        account: account(),
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        tag: Some(Tag {
+            name: "person".to_owned(),
+            value: "4711".to_owned(),
+        }),
+        ..Default::default()
+    };
+    let what = "a trace and a tag";
+    cases.push(world.invalid(
+        what,
+        Call::Events(both),
+        Reason::RequestMalformed,
+        "trace_id",
+    ));
+    cases
+}
+
+/// Replays that could send nothing.
+fn replays(world: &World) -> Vec<Case> {
+    let future = at(4_000_000_000);
+    let wrong = [
+        (at(2), at(1), "", Reason::FieldInvalid, "before"),
+        (future, at(5_000_000_000), "", Reason::FieldInvalid, "after"),
+        (
+            at(1),
+            future,
+            "message.lost",
+            Reason::EventTypeUnknown,
+            "event_types",
+        ),
+    ];
+    let mut cases = Vec::new();
+    for (after, before, event_type, reason, field) in wrong {
+        for dry_run in [false, true] {
+            let event_types = Some(event_type).filter(|name| !name.is_empty());
+            let request = StartReplayRequest {
+                account: ACCOUNT.to_owned(),
+                endpoint_id: world.endpoint.clone(),
+                after: Some(after),
+                before: Some(before),
+                status: "failed".to_owned(),
+                event_types: event_types.map(str::to_owned).into_iter().collect(),
+                dry_run,
+            };
+            let what = format!("{request:?}");
+            cases.push(world.invalid(what, Call::Replay(request), reason, field));
+        }
+    }
     cases
 }
