@@ -57,7 +57,7 @@ settings! {
     TlsClientKeyFile "tls_client_key_file" Plain None, "PEM file with that certificate's key";
     TrustedProxies "trusted_proxies" Plain Some(""), "networks of proxies whose X-Forwarded-For says who calls";
     MaxConnections "max_connections" Plain Some("10000"), "connections of the HTTP address at once, and of the gRPC address; more wait";
-    DatabaseUrl "database_url" Url None, "sqlite://… or postgres://…; standalone makes its own";
+    DatabaseUrl "database_url" Url None, "sqlite://… or postgres://…; unless set, standalone makes a SQLite file of its own";
     NatsUrl "nats_url" Url None, "nats://[user:password@]host:4222; standalone starts its own server";
     NatsUser "nats_user" Plain None, "the user at nats-server, with nats_password; else as the URL says";
     NatsPassword "nats_password" Secret None, "nats_user's password";

@@ -58,6 +58,10 @@ async fn wrong_arguments_exit_with_64_and_say_what_is_right(
             "an event (evt_…)",
         ),
         (
+            &["history", "show", "-a", "acme", id],
+            "postrider endpoint get ep_00000000-0000-4000-8000-000000000000",
+        ),
+        (
             &["history", "stats", "-a", "acme", "-e", "ep_1"],
             "looks like ep_",
         ),

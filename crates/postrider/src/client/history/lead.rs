@@ -25,6 +25,11 @@ impl FromStr for Lead {
             Some("evt") => id(text).map(Self::Event),
             Some("dlv") => id(text).map(Self::Delivery),
             Some("att") => id(text).map(Self::Attempt),
+            Some("ep") => Err(format!(
+                "an endpoint is shown by `postrider endpoint get {text}`, and what it was sent \
+                 by `postrider history list --endpoint {text}`; here goes the id of an event \
+                 (evt_…), a delivery (dlv_…), an attempt (att_…) or a trace (32 hex digits)"
+            )),
             _ => arguments::trace_id(text).map(Self::Trace).map_err(|_| {
                 "write the id of an event (evt_…), a delivery (dlv_…), an attempt (att_…) or a \
                  trace (32 hex digits)"
@@ -54,6 +59,7 @@ mod tests {
         for (wrong, right) in [
             ("evt_1", "looks like evt_"),
             ("ep_1", "evt_…"),
+            ("ep_1", "postrider endpoint get ep_1"),
             ("zz000000000000000000000000000000", "32 hex digits"),
             ("", "evt_…"),
         ] {
