@@ -304,7 +304,8 @@ async fn gone_disables_the_endpoint_and_cancels_its_deliveries(
         Ok(())
     })
     .await?;
-    let attempts = api.attempts(account, &endpoint).await?;
+    // The disable may be told before it.
+    let attempts = recorded(&deployment, account, &endpoint, 1).await?;
     let id = attempts[0]["id"].as_str().context("an id")?;
     let attempt = api
         .get(&format!("/v1/accounts/{account}/attempts/{id}"))
