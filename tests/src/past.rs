@@ -27,6 +27,9 @@ const CHAPTER: u32 = 1_000;
 /// Events that share a tag.
 const OF_TAG: u32 = 100;
 
+/// What the vendors' list of a trace says that another service has begun.
+pub const UPSTREAM: &str = "upstream=1";
+
 /// Days of the same many deliveries, spread over endpoints.
 #[derive(Debug)]
 pub struct Past {
@@ -127,12 +130,15 @@ impl Past {
             1..4 => "message.incoming",
             _ => "message.report",
         })?;
-        let trace = |first: u8| {
-            // What is random of the id in front: traces come in no order.
-            let mut bytes = [first; 24];
-            bytes[1..16].copy_from_slice(&event.as_bytes()[1..]);
-            bytes[1..16].reverse();
-            TraceContext::root(bytes)
+        // As if every other upstream service were traced itself.
+        let random = std::array::from_fn(|place| event.as_bytes()[15 - place % 8]);
+        let trace = if number.is_multiple_of(2) {
+            TraceContext::begun(at, random)
+        } else {
+            TraceContext {
+                state: UPSTREAM.to_owned(),
+                ..TraceContext::root(random)
+            }
         };
         let tag = ("chat".to_owned(), (number / OF_TAG).to_string());
         chapter.events.push(AcceptedEvent {
@@ -143,7 +149,7 @@ impl Past {
             tags: Tags::parse([tag])?,
             live_mode: true,
             accepted_at: at,
-            trace: trace(1),
+            trace: trace.clone(),
             target: None,
             excluded: None,
         });
@@ -182,12 +188,13 @@ impl Past {
         });
         let first = at.plus(Duration::from_millis(20));
         let retry = at.plus(Duration::from_secs(5));
-        let of_first = attempt(first, failure, failure.map(|_| retry), trace(1));
+        let of_first = attempt(first, failure, failure.map(|_| retry), trace);
         chapter.records.push(record(1, of_first));
         if fails {
+            let of_retry = TraceContext::begun(retry, random);
             chapter
                 .records
-                .push(record(2, attempt(retry, None, None, trace(2))));
+                .push(record(2, attempt(retry, None, None, of_retry)));
         }
         Ok(())
     }

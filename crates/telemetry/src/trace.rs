@@ -10,6 +10,7 @@ mod sampling;
 mod span;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use domain::TraceContext;
 use opentelemetry::KeyValue;
@@ -86,7 +87,7 @@ fn lock(notes: &Mutex<Vec<KeyValue>>) -> MutexGuard<'_, Vec<KeyValue>> {
 pub fn entered(caller: Option<&TraceContext>) -> TraceContext {
     let mut context = match caller {
         Some(caller) => caller.child(rand::random()),
-        None => TraceContext::root(rand::random()),
+        None => begun(),
     };
     let sampled = match (recorder::get(), caller) {
         (Some(recorder), _) => recorder.samples(caller, context.trace_id),
@@ -107,9 +108,13 @@ pub fn child(parent: &TraceContext) -> TraceContext {
 /// A new trace that is sampled if `other` is.
 #[must_use]
 pub fn root_like(other: &TraceContext) -> TraceContext {
-    let mut context = TraceContext::root(rand::random());
+    let mut context = begun();
     context.set_sampled(other.is_sampled());
     context
+}
+
+fn begun() -> TraceContext {
+    TraceContext::begun(SystemTime::now().into(), rand::random())
 }
 
 /// Which attempts belong to the trace of their event. The others have traces of

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, ensure};
 use domain::page::{Cursor, Direction};
 use domain::{AccountId, AttemptId, DeliveryId, EventId, Outcome as Told, Record, Timestamp};
-use harness::past::Past;
+use harness::past::{Past, UPSTREAM};
 use harness::postgres::Postgres;
 use harness::repository;
 use store::{AttemptFilter, Day, EventFilter, Expiry, History, Pool};
@@ -230,6 +230,8 @@ struct Known {
     attempt: AttemptId,
     /// 32 hex digits.
     trace: String,
+    /// Another service has begun the trace.
+    of_upstream: bool,
 }
 
 impl Known {
@@ -243,15 +245,16 @@ impl Known {
             delivery: record.delivery_id,
             attempt: attempt.id,
             trace: attempt.trace.trace_id_hex(),
+            of_upstream: attempt.trace.state == UPSTREAM,
         })
     }
 }
 
 /// Asks where ids lead, each time of another attempt, of any day.
-async fn find(history: &History, known: &[Known], outcome: &mut Outcome) -> Result<()> {
-    ensure!(!known.is_empty(), "nothing was recorded");
+async fn find(history: &History, all: &[Known], outcome: &mut Outcome) -> Result<()> {
+    ensure!(!all.is_empty(), "nothing was recorded");
     // A prime, so that days come in no order.
-    let known = |sample: usize| &known[sample * 7_919 % known.len()];
+    let known = |sample: usize| &all[sample * 7_919 % all.len()];
     let event = async |sample| {
         let known = known(sample);
         let event = history.event(&known.account, known.event).await?;
@@ -278,15 +281,22 @@ async fn find(history: &History, known: &[Known], outcome: &mut Outcome) -> Resu
         listed(known, filter).await
     };
     sample(outcome, "by delivery", of_delivery).await?;
-    let of_trace = async |sample| {
-        let known = known(sample);
-        let filter = AttemptFilter {
-            trace_id: known.trace.clone(),
-            ..AttemptFilter::default()
+    // Ids that are not Postrider's own come in no order.
+    for (name, of_upstream) in [("by trace", false), ("by an upstream's trace", true)] {
+        let some = all.iter().filter(|known| known.of_upstream == of_upstream);
+        let some: Vec<&Known> = some.collect();
+        ensure!(!some.is_empty(), "no such trace");
+        let of_trace = async |sample: usize| {
+            let known = some[sample * 7_919 % some.len()];
+            let filter = AttemptFilter {
+                trace_id: known.trace.clone(),
+                ..AttemptFilter::default()
+            };
+            listed(known, filter).await
         };
-        listed(known, filter).await
-    };
-    sample(outcome, "by trace", of_trace).await
+        sample(outcome, name, of_trace).await?;
+    }
+    Ok(())
 }
 
 fn failed() -> AttemptFilter {
