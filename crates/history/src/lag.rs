@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use broker::Input;
 use store::Error;
+use tokio::time::timeout;
 
 use crate::Shared;
 
 /// What is recorded later than this after it was told is late.
 pub(crate) const LATE: Duration = Duration::from_secs(10);
+
+/// Who waits for an answer within a step of work waits no longer.
+const ASKING: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// How long ago what is recorded next was told.
@@ -27,8 +31,8 @@ impl Shared {
     /// Whether every attempt that was told longer than `moments` ago is recorded; if
     /// nobody can say, it is not.
     pub(crate) async fn attempts_are_recorded(&self, moments: Duration) -> bool {
-        let lag = self.deps.broker.lag(Input::Records).await;
-        lag.is_ok_and(|lag| lag < moments)
+        let lag = timeout(ASKING, self.deps.broker.lag(Input::Records)).await;
+        lag.is_ok_and(|lag| lag.is_ok_and(|lag| lag < moments))
     }
 
     /// What has happened is recorded, but for the last moments: 10 s at most, which

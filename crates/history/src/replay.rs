@@ -64,10 +64,7 @@ impl Jobs for Replays<'_> {
             .await?;
         match claimed {
             // Another process has it.
-            None => {
-                self.cancelled.forget(id);
-                Ok(Stepped::Still)
-            }
+            None => Ok(Stepped::Still),
             Some(row) => {
                 let step = Step {
                     shared,

@@ -41,6 +41,7 @@ use uuid::Uuid;
 
 use crate::Pool;
 use alike::Alike;
+use page::Beside;
 
 pub use account_retention::AccountRetention;
 pub use attempts::AttemptFilter;
@@ -62,6 +63,7 @@ pub use resend::ResendSource;
 pub struct History {
     pool: Pool,
     alike: Alike,
+    beside: Beside,
 }
 
 impl History {
@@ -71,6 +73,7 @@ impl History {
         Self {
             pool,
             alike: Alike::default(),
+            beside: Beside::default(),
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
         an_accounts_past_goes_and_later_things_stay,
         an_erasure_is_claimed_by_one_and_forgets_its_tag,
         an_erasure_is_younger_than_the_open_ones_of_its_account,
+        every_open_erasure_gets_its_turn,
         what_has_ended_is_forgotten_after_a_while,
     ]
 }
@@ -276,6 +277,49 @@ async fn an_erasure_is_younger_than_the_open_ones_of_its_account(pool: Pool) -> 
         .save_erasure(ids[0], worker, "", Erased::default(), Some(NOW))
         .await?;
     ensure!(!waits(ids[1]).await? && waits(ids[2]).await?);
+    Ok(())
+}
+
+/// More than are looked at together.
+async fn every_open_erasure_gets_its_turn(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let (many, one) = (Story::new()?, Story::new()?);
+    let of_many = std::iter::repeat_n(&many, 70).chain([&one]);
+    let mut asked = Vec::new();
+    for (story, seconds) in of_many.zip(0..) {
+        let (id, at) = (ErasureId::new(), NOW.plus(Duration::from_secs(seconds)));
+        let scope = ErasureScope::Event(story.event);
+        history
+            .start_erasure(id, &story.account, &scope, "", at)
+            .await?;
+        asked.push(id);
+    }
+    let last = asked[70];
+    let first = history.open_erasures().await?;
+    ensure!(!first.contains(&last), "all are looked at together");
+    let (worker, until) = (Uuid::new_v4(), NOW.plus(Duration::from_secs(5)));
+    for id in first {
+        history.claim_erasure(id, worker, NOW, until).await?;
+    }
+    let next = history.open_erasures().await?;
+    ensure!(next.contains(&last), "{next:?}");
+    // Whatever was saved of it, an erasure knows from when on to look.
+    ensure!(history.earliest_marked(last).await?.is_none());
+    let marked = [(2, &one), (1, &many)].map(|(seconds, story)| ErasureMark {
+        id: ErasureMark::of_event(story.event),
+        accepted_before: NOW.plus(Duration::from_secs(seconds)),
+    });
+    history.mark_erased(last, &marked, NOW).await?;
+    let earliest = history.earliest_marked(last).await?;
+    let expected = NOW.plus(Duration::from_millis(999));
+    ensure!(earliest == Some(expected), "{earliest:?}");
+    // Others count what is open.
+    for id in asked {
+        history.claim_erasure(id, worker, NOW, until).await?;
+        history
+            .save_erasure(id, worker, "", Erased::default(), Some(NOW))
+            .await?;
+    }
     Ok(())
 }
 

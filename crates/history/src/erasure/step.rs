@@ -69,6 +69,7 @@ impl<'a> Step<'a> {
     /// ends the step.
     pub(super) async fn run(mut self) -> Result<(Progress, Erased), Error> {
         let began = Instant::now();
+        self.remember_marks().await?;
         let mut pieces = 0;
         while !self.progress.is_done() && began.elapsed() < STEP {
             match self.piece().await {
@@ -82,6 +83,18 @@ impl<'a> Step<'a> {
             }
         }
         Ok((self.progress, self.gone))
+    }
+
+    /// Marks of a step whose end was not written down: the events they are of may be
+    /// gone from EVENTS, and are not found there again.
+    async fn remember_marks(&mut self) -> Result<(), Error> {
+        if self.progress.phase != Phase::Mark && self.progress.earliest.is_none() {
+            let earliest = self.shared.deps.store.earliest_marked(self.id).await?;
+            if let Some(earliest) = earliest {
+                self.progress.marked(earliest, now());
+            }
+        }
+        Ok(())
     }
 
     /// Whether there was anything to do now.

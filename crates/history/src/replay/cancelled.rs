@@ -18,8 +18,8 @@ pub(super) const SETTLED: Duration = Duration::from_secs(10);
 /// Of that, what recording may be late.
 pub(super) const RECORDED: Duration = Duration::from_secs(5);
 
-/// Since when which deliveries of the replays that a worker has claimed are cancelled,
-/// by event: no more than a replay waits for at once. Not written down: who takes a
+/// Since when a worker has seen which deliveries of replays cancelled, by event: no
+/// more than a replay waits for at once. Not written down: a process that takes a
 /// replay over waits anew.
 #[derive(Debug, Default)]
 pub(super) struct Cancelled(Mutex<HashMap<ReplayId, HashMap<Uuid, Instant>>>);
@@ -46,11 +46,6 @@ impl Cancelled {
         let over = over.map(|(event, _)| *event).collect();
         replays.insert(replay, after);
         over
-    }
-
-    /// Somebody else has the replay.
-    pub(super) fn forget(&self, replay: ReplayId) {
-        self.lock().remove(&replay);
     }
 
     /// No replay is open.
@@ -89,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_a_replay_over_waits_anew() {
+    fn when_no_replay_is_open_nothing_is_remembered() {
         let (cancelled, replay) = (Cancelled::default(), ReplayId::new());
         let begin = Instant::now();
         let note = |now| cancelled.note(replay, std::iter::once(Uuid::nil()), LIMIT, now);
         assert!(note(begin).is_empty());
-        cancelled.forget(replay);
+        cancelled.forget_all();
         assert!(note(begin + LIMIT).is_empty());
         assert_eq!(note(begin + LIMIT * 2).len(), 1);
     }

@@ -46,8 +46,12 @@ impl Step<'_> {
             deps.store.remove_replay(self.id).await?;
             return Ok(Stepped::Moved);
         };
-        let unfinished = deps.store.unfinished(self.id).await?;
+        let mut unfinished = deps.store.unfinished(self.id).await?;
         let settled = self.settled(&unfinished, &endpoint).await;
+        if !settled.is_empty() {
+            // What was recorded until recording was said to be through.
+            unfinished = deps.store.unfinished(self.id).await?;
+        }
         let mut progress = Progress::default();
         let (mut untried, mut waiting) = (0, 0);
         for one in &unfinished {

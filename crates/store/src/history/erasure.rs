@@ -164,8 +164,8 @@ impl History {
         })
     }
 
-    /// Erasures that may have something left to do, the earliest first: none of them
-    /// waits for one that is not among them. Of those of deleted endpoints the first
+    /// Erasures that may have something left to do, the one that was worked on longest
+    /// ago first: each gets its turn, though others before it may only wait. Of those of deleted endpoints the first
     /// only: what it removes from the streams is of all of them.
     ///
     /// # Errors
@@ -176,13 +176,28 @@ impl History {
             Ok(sqlx::query_scalar(
                 "SELECT id FROM erasures WHERE ended_at IS NULL AND (kind <> 'endpoint' OR id = \
                  (SELECT id FROM erasures WHERE ended_at IS NULL AND kind = 'endpoint' \
-                 ORDER BY created_at, id LIMIT 1)) ORDER BY created_at, id LIMIT $1",
+                 ORDER BY created_at, id LIMIT 1)) ORDER BY claimed_until, created_at, id LIMIT $1",
             )
             .bind(MAX_OPEN)
             .fetch_all(&mut *connection)
             .await?)
         })?;
         Ok(ids.into_iter().map(ErasureId::from_uuid).collect())
+    }
+
+    /// When the earliest event was accepted that an erasure has marked.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn earliest_marked(&self, id: ErasureId) -> Result<Option<Timestamp>, Error> {
+        let earliest: Option<i64> = reading!(self.pool, connection => {
+            Ok(sqlx::query_scalar("SELECT MIN(accepted_before) - 1 FROM erased WHERE erasure_id = $1")
+                .bind(id.uuid())
+                .fetch_one(&mut *connection)
+                .await?)
+        })?;
+        Ok(earliest.map(Timestamp::from_unix_millis))
     }
 
     /// Whether one that the account has asked for before this one may have something

@@ -2,7 +2,7 @@
 
 use domain::page::Cursor;
 use domain::{AccountId, EventId, Timestamp};
-use futures::future::{try_join, try_join_all};
+use futures::future::try_join;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -187,7 +187,8 @@ impl History {
             return Ok(Vec::new());
         };
         let asked = self.at_once(keys).map(|keys| self.looked_up(keys, span));
-        Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+        let found = self.beside.all(asked.collect()).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn looked_up(

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use domain::{NotSent, Timestamp};
-use futures::future::try_join_all;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -116,7 +115,12 @@ impl History {
             return Ok(Fates::default());
         };
         let asked = self.at_once(keys).map(|keys| self.told_of(keys, span));
-        let told = try_join_all(asked).await?.into_iter().flatten();
+        let told = self
+            .beside
+            .all(asked.collect())
+            .await?
+            .into_iter()
+            .flatten();
         let mut fates = Fates::default();
         for told in told {
             fates.0.entry(told.event_id).or_default().add(told);

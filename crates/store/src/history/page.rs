@@ -4,10 +4,15 @@
 //! index does not tell apart is looked at row by row, so many rows at most; a
 //! page that ends there says so, and the next one goes on.
 
+use std::sync::Arc;
+
 use domain::page::{Cursor, Direction};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::History;
+use crate::Error;
 use crate::pool::Engine;
 
 /// Rows of an index that one page looks at.
@@ -15,6 +20,43 @@ pub(super) const LOOKED_AT: i64 = 1_000;
 
 /// Rows that one statement looks up by their keys.
 const LOOKED_UP: usize = 8;
+
+/// Statements of one question that are carried out at once, and those of all questions
+/// together: recording has the same connections, sixteen of them.
+const OF_ONE_QUESTION: usize = 6;
+const OF_ALL_QUESTIONS: usize = 8;
+
+/// Whose turn it is to ask over one connection more.
+#[derive(Debug, Clone)]
+pub(super) struct Beside(Arc<Semaphore>);
+
+impl Default for Beside {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(OF_ALL_QUESTIONS)))
+    }
+}
+
+impl Beside {
+    /// What all of these answer, in their order.
+    ///
+    /// # Errors
+    ///
+    /// The first of theirs.
+    pub(super) async fn all<T, F>(&self, asked: Vec<F>) -> Result<Vec<T>, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let in_turn: Vec<_> = asked.into_iter().map(|one| self.one(one)).collect();
+        let answers = stream::iter(in_turn).buffered(OF_ONE_QUESTION);
+        answers.try_collect().await
+    }
+
+    async fn one<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        // It is never closed.
+        let _turn = self.0.acquire().await;
+        asked.await
+    }
+}
 
 /// What was found beyond a cursor, nearest first.
 #[derive(Debug, Clone, PartialEq)]

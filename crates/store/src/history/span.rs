@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use domain::page::Cursor;
 use domain::{AccountId, Timestamp};
-use futures::future::try_join_all;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -214,7 +213,7 @@ impl History {
         }
         let lacking = limit - page.rows.len();
         let asked = others.into_iter().map(|part| ask(part, lacking));
-        for more in try_join_all(asked).await? {
+        for more in self.beside.all(asked.collect()).await? {
             if page.is_ended_by(more, limit) {
                 break;
             }
