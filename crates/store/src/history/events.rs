@@ -73,8 +73,7 @@ impl History {
             Reach::OF_ONE
         };
         let span = filter.span().beyond(cursor);
-        let look =
-            async |part, lacking| self.events_in(account, filter, part, cursor, lacking).await;
+        let look = move |part, lacking| self.events_in(account, filter, part, cursor, lacking);
         let found = self.page(span, cursor, reach, limit as usize, look).await?;
         Ok(Found {
             rows: self.with_fates(found.rows).await?,
@@ -123,8 +122,7 @@ impl History {
         limit: u32,
     ) -> Result<Found<EventRow>, Error> {
         let span = filter.span().beyond(cursor);
-        let look =
-            async |part, lacking| self.tagged_in(account, filter, part, cursor, lacking).await;
+        let look = move |part, lacking| self.tagged_in(account, filter, part, cursor, lacking);
         let limit = limit as usize;
         let tagged = self.page(span, cursor, Reach::OF_FEW, limit, look).await?;
         let keys = tagged.rows.as_slice();
