@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
+use crate::arrivals::Latencies;
 use crate::beside::{self, Beside, MOST, OTHER, OTHER_ACCOUNT, compare_both};
 use crate::meter::{Meter, load_average};
 use crate::options::Options;
@@ -20,6 +21,11 @@ const HANGS: Answer = Answer {
     status: 200,
     delay: Duration::from_secs(15),
     retry_at: None,
+};
+
+const ANSWERS: Answer = Answer {
+    delay: Duration::ZERO,
+    ..HANGS
 };
 
 /// Each phase is measured so long.
@@ -55,7 +61,8 @@ pub(super) async fn neighbour(options: Options) -> Result<Vec<Outcome>> {
 const CROWD: u32 = 500;
 const CROWD_PER_SECOND: u32 = 500;
 
-/// Five hundred endpoints of one account hang, each with a type of its own.
+/// Five hundred endpoints of one account, each with a type of its own: first they
+/// answer at once, which shows what their load costs, then they hang.
 pub(super) async fn crowd(options: Options) -> Result<Vec<Outcome>> {
     let setup = Setup::STANDALONE_ALWAYS;
     let mut outcome = Outcome::new("hanging-crowd", setup.name(), load_average());
@@ -75,13 +82,17 @@ pub(super) async fn crowd(options: Options) -> Result<Vec<Outcome>> {
     };
     let seconds = options.scaled(SECONDS);
     let without = side_by_side(&mut world, &[other()], seconds).await?;
+    let answering = side_by_side(&mut world, &[other(), crowd()], seconds).await?;
+    world.sink.answer("hanging", HANGS).await?;
     side_by_side(&mut world, &[other(), crowd()], LEAD_IN_SECONDS).await?;
+    let before = world.sink.count("hanging").await?;
     let meter = Meter::start(&world.deployment).await?;
     let profile = world.profile("hanging-crowd").await?;
     let with = side_by_side(&mut world, &[other(), crowd()], seconds).await?;
     outcome.profiles = World::profiled(profile)?;
     compare(&mut outcome, "other account", &without[0], &with[0], MOST);
-    let posts = world.sink.count("hanging").await?;
+    answered(&mut outcome, &answering[0], &with[0]);
+    let posts = world.sink.count("hanging").await? - before;
     let per_second = posts as f64 / f64::from(seconds);
     outcome.figure("posts to the hanging endpoints", per_second, "/s");
     outcome.memory(&meter.usage(&world.deployment).await?);
@@ -89,9 +100,20 @@ pub(super) async fn crowd(options: Options) -> Result<Vec<Outcome>> {
     Ok(vec![outcome])
 }
 
+/// Adds the latencies beside a crowd that answers, and those beside one that hangs in
+/// theirs.
+fn answered(outcome: &mut Outcome, answering: &Latencies, hanging: &Latencies) {
+    for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+        let figure = format!("other account, {name} while the crowd answers");
+        outcome.figure(figure, answering.percentile_ms(part), "ms");
+    }
+    let ratio = hanging.percentile_ms(0.99) / answering.percentile_ms(0.99);
+    outcome.figure("other account, p99 hanging / answering", ratio, "");
+}
+
 /// Registers them and their event types.
 async fn hanging_crowd(world: &mut World) -> Result<Vec<String>> {
-    world.sink.answer("hanging", HANGS).await?;
+    world.sink.answer("hanging", ANSWERS).await?;
     let mut types = Vec::new();
     for number in 0..CROWD {
         let name = format!("crowd.number_{number}");
