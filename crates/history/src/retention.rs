@@ -1,5 +1,6 @@
-//! Maintenance: makes the tables of the days to come, and removes what is no
-//! longer kept. Every history does it; one at a time removes.
+//! Maintenance: makes the tables of the days to come, closes those of days that are over,
+//! and removes what is no longer kept. Every history does it; one at a time closes and
+//! removes.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,10 @@ const MARKS: Duration = Duration::from_secs(14 * 86_400);
 /// Days that are made ahead: history may be down for so long, and the first
 /// batch of a day need not make it.
 const AHEAD: i64 = 7;
+
+/// Days that are closed each time: a database that has ninety from before may take its
+/// time.
+const CLOSED: u32 = 16;
 
 /// Maintains the tables until `shutdown` is cancelled.
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
@@ -61,6 +66,8 @@ async fn maintain(shared: &Shared, now: Timestamp) -> Result<(), Error> {
             "removed what is no longer kept"
         );
     }
+    // What is a little late finds its day open.
+    store.close_days(today.plus(-1), CLOSED).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod alike;
 mod attempt;
 mod attempts;
 mod claims;
+mod closed;
 mod condition;
 mod days;
 mod delivery;

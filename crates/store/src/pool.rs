@@ -21,6 +21,9 @@ const CONNECTIONS: u32 = 16;
 /// A connection that has lain longer than this is tested before it is used. Not
 /// every one: that is a round trip more, as long as most answers take.
 const UNTESTED: Duration = Duration::from_secs(1);
+/// PostgreSQL's. A new one opens the tables of ninety days one after the other, as they are
+/// asked for, which takes longer than most answers.
+const LIFETIME: Duration = Duration::from_secs(6 * 3_600);
 /// Recording has a text for each table and number of rows.
 const STATEMENTS_KEPT: usize = 256;
 /// SQLite's, in KiB behind the minus: where rows are added stays in memory.
@@ -171,6 +174,8 @@ impl Pool {
             let options = PgConnectOptions::from_str(url)?.application_name("postrider");
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
+                .max_lifetime(LIFETIME)
+                .idle_timeout(LIFETIME)
                 .acquire_timeout(ACQUIRE)
                 .test_before_acquire(false)
                 .before_acquire(|connection, held| {

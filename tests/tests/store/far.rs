@@ -1,12 +1,13 @@
 //! Lists through so many days that several connections look at once: whole, each row
 //! once, in order, both ways.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 use domain::page::{Cursor, Direction};
-use domain::{AccountId, Outcome, Record, Timestamp};
+use domain::{AccountId, EventType, Outcome, Record, Timestamp};
 use harness::past::{Chapter, Past};
 use libtest_mimic::{Failed, Trial};
 use store::{AttemptFilter, Day, EventFilter, History, Pool};
@@ -20,6 +21,8 @@ const DAYS: u32 = 105;
 /// From one day that has something to the next.
 const APART: usize = 7;
 const PER_DAY: u32 = 1_200;
+/// Events of a day that come after it is closed; too few for the tag that is looked for.
+const LATE: u32 = 200;
 const SIZES: [u32; 2] = [17, 150];
 
 pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<Trial> {
@@ -37,7 +40,7 @@ pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<
                         pool
                     }
                 };
-                lists_of_far_days_are_whole(pool).await
+                lists_of_far_days_are_whole(pool, matches!(engine, Engine::Postgres)).await
             });
             walked.map_err(|error| Failed::from(format!("{error:?}")))
         })
@@ -48,7 +51,7 @@ pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<
     ]
 }
 
-async fn lists_of_far_days_are_whole(pool: Pool) -> Result<()> {
+async fn lists_of_far_days_are_whole(pool: Pool, closes: bool) -> Result<()> {
     let history = History::new(pool);
     let today = Day::of(Timestamp::from(SystemTime::now()));
     let start = today.plus(-i64::from(DAYS)).start();
@@ -61,6 +64,45 @@ async fn lists_of_far_days_are_whole(pool: Pool) -> Result<()> {
             told.push(chapter);
         }
     }
+    whole(&history, &past, &told).await?;
+    // Closed days say what they have nothing of, and a late comer is found all the same.
+    let days = if closes { told_days(&told) } else { 0 };
+    let closed = history.close_days(today, DAYS).await?;
+    ensure!(closed == days, "{closed} days are closed");
+    whole(&history, &past, &told).await?;
+    let (account, endpoint) = past.endpoint(0).clone();
+    let late = Past::of(account, endpoint, past.day(3 * APART as u32), LATE);
+    for chapter in late.chapters(0) {
+        let mut chapter = chapter?;
+        // One that the day had nothing of.
+        let event_type = EventType::parse("form.deleted")?;
+        let of_events = chapter.events.iter_mut().map(|event| &mut event.event_type);
+        let of_plans = chapter.plans.iter_mut().map(|plan| &mut plan.event_type);
+        let of_records = chapter
+            .records
+            .iter_mut()
+            .map(|record| &mut record.event_type);
+        for told in of_events.chain(of_plans).chain(of_records) {
+            *told = event_type.clone();
+        }
+        history.record(chapter.batch()).await?;
+        told.push(chapter);
+    }
+    whole(&history, &past, &told).await?;
+    let closed = history.close_days(today, DAYS).await?;
+    ensure!(closed == days.min(1), "{closed} days are closed again");
+    whole(&history, &past, &told).await
+}
+
+/// How many have something.
+fn told_days(told: &[Chapter]) -> u64 {
+    let events = told.iter().flat_map(|chapter| &chapter.events);
+    let days: BTreeSet<Day> = events.map(|event| Day::of(event.accepted_at)).collect();
+    days.len() as u64
+}
+
+/// Walks through every list of it.
+async fn whole(history: &History, past: &Past, told: &[Chapter]) -> Result<()> {
     let (account, endpoint) = past.endpoint(0).clone();
     let any = AttemptFilter::default;
     let of_endpoint = || AttemptFilter {
@@ -72,6 +114,10 @@ async fn lists_of_far_days_are_whole(pool: Pool) -> Result<()> {
         of_endpoint(),
         AttemptFilter {
             event_type: "form.submitted".to_owned(),
+            ..of_endpoint()
+        },
+        AttemptFilter {
+            event_type: "form.deleted".to_owned(),
             ..of_endpoint()
         },
         AttemptFilter {
@@ -88,16 +134,16 @@ async fn lists_of_far_days_are_whole(pool: Pool) -> Result<()> {
         },
     ];
     for filter in &filters {
-        let expected = matching(&told, filter)?;
+        let expected = matching(told, filter)?;
         for size in SIZES {
             let way = format!("{filter:?}, pages of {size}");
-            let forward = attempts(&history, &account, filter, Direction::Next, size).await?;
+            let forward = attempts(history, &account, filter, Direction::Next, size).await?;
             ensure!(forward.iter().eq(expected.iter().rev()), "{way}");
-            let back = attempts(&history, &account, filter, Direction::Prev, size).await?;
+            let back = attempts(history, &account, filter, Direction::Prev, size).await?;
             ensure!(back == expected, "{way}, backwards");
         }
     }
-    single_things(&history, &account, &told).await
+    single_things(history, &account, told).await
 }
 
 /// A trace of each day, and a tag of all of them.

@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::History;
 use super::days::Day;
 use super::marks::{Asked, Marks};
-use super::span::Span;
 use crate::Error;
 
 /// Shorter ones are written as they are: a reader of the other ones has one way more to
@@ -126,10 +125,10 @@ impl History {
                 .collect();
             meant.sort_unstable();
             meant.dedup();
-            let Some(span) = Span::of(meant.iter().map(|(_, at)| *at)) else {
+            if meant.is_empty() {
                 break;
-            };
-            let found = self.left_out_by(&meant, span).await?;
+            }
+            let found = self.left_out_by(&meant).await?;
             for plan in &mut plans {
                 let meant = plan.is_same_as();
                 let found = meant.and_then(|(event, _)| found.get(&event.uuid()));
@@ -139,19 +138,18 @@ impl History {
         Ok(())
     }
 
-    async fn left_out_by(
-        &self,
-        events: &[Event],
-        span: Span,
-    ) -> Result<HashMap<Uuid, NotSent>, Error> {
-        let lateral = self.is_lateral();
-        let found: Vec<(Uuid, Vec<u8>)> = reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new("SELECT event_id, not_sent");
-            look_up!(query, lateral, "plans", "event_id", events, span);
-            Ok(query.build_query_as().persistent(!span.is_short()).fetch_all(&mut *connection).await?)
-        })?;
+    async fn left_out_by(&self, events: &[Event]) -> Result<HashMap<Uuid, NotSent>, Error> {
+        let asked = self.at_once(events).map(|keys| async move {
+            let found: Vec<(Uuid, Vec<u8>)> = reading!(self.pool, connection => {
+                let mut query = QueryBuilder::default();
+                keys.look_up(&mut query, "SELECT event_id, not_sent FROM plans", "event_id");
+                Ok(query.build_query_as().persistent(false).fetch_all(&mut *connection).await?)
+            })?;
+            Ok(found)
+        });
+        let found = self.beside.all(asked.collect()).await?;
         let read = |(event, bytes): (Uuid, Vec<u8>)| (event, NotSent::from_bytes(bytes.into()));
-        Ok(found.into_iter().map(read).collect())
+        Ok(found.into_iter().flatten().map(read).collect())
     }
 }
 

@@ -4,13 +4,14 @@ use domain::page::{Cursor, Direction};
 use domain::{AccountId, DeliveryId, EndpointId, EventId, Timestamp};
 use sqlx::QueryBuilder;
 
+use super::closed::Key;
 use super::page::{Found, LOOKED_AT, at_most, is_backwards};
 use super::span::{Reach, Span};
-use super::{AttemptSummary, History};
+use super::{AttemptSummary, DeliveryRow, History};
 use crate::Error;
 
 /// Which attempts; what is empty or `None` means any.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttemptFilter {
     pub endpoint: Option<EndpointId>,
     pub event: Option<EventId>,
@@ -97,13 +98,17 @@ impl Path {
         }
     }
 
-    /// How far to look for it. Days have events' ids in the order of time: those of
-    /// later ones have nothing before their first row.
-    const fn reach(self) -> Reach {
-        match self {
-            Self::Event => Reach::OF_ALL,
-            Self::Trace => Reach::OF_ONE,
-            _ => Reach::OF_MANY,
+    /// How far to look for it, and on which days. Days have events' ids in the order of
+    /// time: those of later ones have nothing before their first row.
+    fn reach(self, filter: &AttemptFilter) -> (Reach, Option<Key<'_>>) {
+        match (self, filter.endpoint) {
+            (Self::Event, _) => (Reach::OF_ALL, None),
+            (Self::Trace, _) => (Reach::OF_ONE, Some(Key::Trace(&filter.trace_id))),
+            (Self::TypeOfEndpoint, Some(endpoint)) => {
+                let key = Key::TypeOfEndpoint(endpoint, &filter.event_type);
+                (Reach::OF_MANY, Some(key))
+            }
+            _ => (Reach::OF_MANY, None),
         }
     }
 
@@ -235,20 +240,48 @@ impl History {
         let mut filter = filter.clone();
         if let (Some(delivery), None) = (filter.delivery, filter.event) {
             let Some((_, delivery)) = self.delivery(account, delivery).await? else {
-                return Ok(Found {
-                    rows: Vec::new(),
-                    ended_at: None,
-                });
+                return Ok(Found::default());
             };
             filter.event = Some(EventId::from_uuid(delivery.event_id));
+            if let Some(all) = self
+                .first_days(account, &filter, cursor, limit, &delivery)
+                .await?
+            {
+                return Ok(all);
+            }
         }
         let path = Path::of(&filter);
         let span = filter.span().beyond(cursor);
         let filter = &filter;
         let look =
             move |part, lacking| self.look_along(path, account, filter, part, cursor, lacking);
-        self.page(span, cursor, path.reach(), limit as usize, look)
+        self.page(span, cursor, path.reach(filter), limit as usize, look)
             .await
+    }
+
+    /// All attempts of a delivery, if its first days have as many as were made. It may be
+    /// sent again as long as it is kept, but that is seldom.
+    async fn first_days(
+        &self,
+        account: &AccountId,
+        filter: &AttemptFilter,
+        cursor: Option<&Cursor>,
+        limit: u32,
+        delivery: &DeliveryRow,
+    ) -> Result<Option<Found<AttemptSummary>>, Error> {
+        let nothing_else = AttemptFilter {
+            event: filter.event,
+            delivery: filter.delivery,
+            ..AttemptFilter::default()
+        };
+        let made = usize::try_from(delivery.attempts).unwrap_or(usize::MAX);
+        if *filter != nothing_else || cursor.is_some() || made > limit as usize {
+            return Ok(None);
+        }
+        let days = filter.span().first_days();
+        let found = self.look_along(Path::Event, account, filter, days, None, made + 1);
+        let found = found.await?;
+        Ok(Some(found).filter(|found| found.rows.len() == made && found.ended_at.is_none()))
     }
 
     /// What an index has in `part` beyond a cursor, nearest first, at most `limit`

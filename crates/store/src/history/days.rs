@@ -15,7 +15,7 @@ const DAY_MS: i64 = 86_400_000;
 const LAST: i64 = 2_932_896;
 
 /// A day in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
 
 impl Day {
@@ -35,6 +35,16 @@ impl Day {
     #[must_use]
     pub const fn plus(self, days: i64) -> Self {
         Self(self.0.saturating_add(days))
+    }
+
+    /// So many days after 1970-01-01.
+    pub(super) const fn numbered(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// See [`Day::numbered`].
+    pub(super) const fn number(self) -> i64 {
+        self.0
     }
 
     /// Eight digits, as its tables are named.

@@ -6,7 +6,8 @@ use futures::future::try_join;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::page::{Found, LOOKED_AT, at_most, is_backwards};
+use super::closed::Key;
+use super::page::{Found, Keys, LOOKED_AT, RowKey, at_most, is_backwards};
 use super::span::{Reach, Span};
 use super::{EventRow, History};
 use crate::Error;
@@ -37,7 +38,8 @@ impl EventFilter {
     }
 }
 
-const EVENT: &str = "id, event_type, accepted_at, live_mode, test, tags, body, trace_id";
+const EVENT: &str =
+    "SELECT id, event_type, accepted_at, live_mode, test, tags, body, trace_id FROM events";
 
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct EventColumns {
@@ -67,14 +69,13 @@ impl History {
         if filter.tag.is_some() {
             return self.tagged_events(account, filter, cursor, limit).await;
         }
-        let reach = if filter.trace_id.is_empty() {
-            Reach::OF_MANY
-        } else {
-            Reach::OF_ONE
+        let along = match filter.trace_id.as_str() {
+            "" => (Reach::OF_MANY, None),
+            trace_id => (Reach::OF_ONE, Some(Key::Trace(trace_id))),
         };
         let span = filter.span().beyond(cursor);
         let look = move |part, lacking| self.events_in(account, filter, part, cursor, lacking);
-        let found = self.page(span, cursor, reach, limit as usize, look).await?;
+        let found = self.page(span, cursor, along, limit as usize, look).await?;
         Ok(Found {
             rows: self.with_fates(found.rows).await?,
             ended_at: found.ended_at,
@@ -90,7 +91,7 @@ impl History {
         limit: usize,
     ) -> Result<Found<EventColumns>, Error> {
         let rows = reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(format!("SELECT {EVENT} FROM events WHERE "));
+            let mut query = QueryBuilder::new(format!("{EVENT} WHERE "));
             if filter.trace_id.is_empty() {
                 query.push("account = ").push_bind(account.as_str());
                 if !filter.event_type.is_empty() {
@@ -124,7 +125,8 @@ impl History {
         let span = filter.span().beyond(cursor);
         let look = move |part, lacking| self.tagged_in(account, filter, part, cursor, lacking);
         let limit = limit as usize;
-        let tagged = self.page(span, cursor, Reach::OF_FEW, limit, look).await?;
+        let tagged = self.page(span, cursor, (Reach::OF_FEW, None), limit, look);
+        let tagged = tagged.await?;
         let keys = tagged.rows.as_slice();
         let (mut events, fates) = try_join(self.events_by_id(keys), self.fates(keys)).await?;
         events.sort_by_key(|event| (event.accepted_at, event.id));
@@ -180,25 +182,17 @@ impl History {
     }
 
     /// Events by id and instant, in no order.
-    async fn events_by_id(&self, keys: &[(Uuid, i64)]) -> Result<Vec<EventColumns>, Error> {
-        let Some(span) = Span::of(keys.iter().map(|(_, at)| *at)) else {
-            return Ok(Vec::new());
-        };
-        let asked = self.at_once(keys).map(|keys| self.looked_up(keys, span));
+    async fn events_by_id(&self, keys: &[RowKey]) -> Result<Vec<EventColumns>, Error> {
+        let asked = self.at_once(keys).map(|keys| self.looked_up(keys));
         let found = self.beside.all(asked.collect()).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn looked_up(
-        &self,
-        keys: &[(Uuid, i64)],
-        span: Span,
-    ) -> Result<Vec<EventColumns>, Error> {
-        let lateral = self.is_lateral();
+    async fn looked_up(&self, keys: Keys<'_>) -> Result<Vec<EventColumns>, Error> {
         reading!(self.pool, connection => {
-            let mut query = QueryBuilder::new(format!("SELECT {EVENT}"));
-            look_up!(query, lateral, "events", "id", keys, span);
-            Ok(query.build_query_as().persistent(!span.is_short()).fetch_all(&mut *connection).await?)
+            let mut query = QueryBuilder::default();
+            keys.look_up(&mut query, EVENT, "id");
+            Ok(query.build_query_as().persistent(false).fetch_all(&mut *connection).await?)
         })
     }
 
@@ -208,7 +202,7 @@ impl History {
     ///
     /// An outage.
     pub async fn event(&self, account: &AccountId, id: EventId) -> Result<Option<EventRow>, Error> {
-        let text = format!("SELECT {EVENT} FROM events WHERE id = $1 AND (account = $2) IS TRUE");
+        let text = format!("{EVENT} WHERE id = $1 AND (account = $2) IS TRUE");
         match self.named(&text, "accepted_at", account, id.uuid()).await? {
             Some(event) => Ok(self.with_fates(vec![event]).await?.pop()),
             None => Ok(None),

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Decode, Encode, PgConnection, PgPool, Sqlite, Type};
 use uuid::Uuid;
 
 use super::History;
+use super::closed::{DAYS_OF_KEYS, KEYS};
 use super::days::{Day, OF_EVENTS, OF_RECORDS};
 use crate::Error;
 use crate::pool::{Engine, bounded};
@@ -192,38 +193,67 @@ impl History {
 
 /// Drops the tables of passed days, unless another process is at it.
 async fn drop_days(pool: &PgPool, expiry: Expiry) -> Result<u64, Error> {
+    let dropped = in_turn(pool, TURN, async |connection: &mut PgConnection| {
+        drop_all(connection, expiry).await
+    });
+    Ok(dropped.await?.unwrap_or_default())
+}
+
+/// Works while this connection holds an advisory lock; `None` if another one has it.
+pub(super) async fn in_turn<T>(
+    pool: &PgPool,
+    lock: i64,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
     let mut connection = bounded(async { Ok(pool.acquire().await?) }).await?;
     let turn: bool = bounded(async {
-        let turn = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(TURN);
+        let turn = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock);
         Ok(turn.fetch_one(&mut *connection).await?)
     })
     .await?;
     if !turn {
-        return Ok(0);
+        return Ok(None);
     }
-    let dropped = drop_all(&mut connection, expiry).await;
+    let worked = work(&mut connection).await;
     let released = bounded(async {
-        let release = sqlx::query("SELECT pg_advisory_unlock($1)").bind(TURN);
+        let release = sqlx::query("SELECT pg_advisory_unlock($1)").bind(lock);
         release.execute(&mut *connection).await?;
         Ok(())
     })
     .await;
-    if dropped.is_err() || released.is_err() {
+    if worked.is_err() || released.is_err() {
         // The lock ends with its connection.
         drop(connection.detach());
     }
-    dropped
+    worked.map(Some)
 }
 
 async fn drop_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, Error> {
     let mut dropped = 0;
     let of_events = OF_EVENTS.map(|table| (table, expiry.events_before));
     let of_records = OF_RECORDS.map(|table| (table, expiry.records_before));
-    for (table, before) in of_events.into_iter().chain(of_records) {
-        for (part, state) in passed(connection, table, Day::of(before)).await? {
+    let of_days = of_events.into_iter().chain(of_records);
+    let mut passing: Vec<(&str, Day)> = of_days
+        .map(|(table, before)| (table, Day::of(before)))
+        .collect();
+    let oldest = Day::of(expiry.events_before.min(expiry.records_before));
+    passing.push((KEYS, oldest.plus(1 - DAYS_OF_KEYS)));
+    for (table, before) in passing {
+        for (part, state) in passed(connection, table, before).await? {
             drop_day(connection, table, &part, &state).await?;
             dropped += 1;
         }
+    }
+    for forget in [
+        "DELETE FROM closed_days WHERE day < $1",
+        "DELETE FROM reopened_days WHERE day < $1",
+    ] {
+        bounded(async {
+            let forget = sqlx::query(forget).bind(oldest.number());
+            forget.execute(&mut *connection).await?;
+            Ok(())
+        })
+        .await?;
     }
     Ok(dropped)
 }

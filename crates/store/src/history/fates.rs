@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::events::EventColumns;
-use super::span::Span;
+use super::page::{Keys, RowKey};
 use super::{DeliveryRow, EventRow, History, texts};
 use crate::Error;
 
@@ -105,24 +105,16 @@ impl History {
         events: Vec<EventColumns>,
     ) -> Result<Vec<EventRow>, Error> {
         let keys = events.iter().map(|event| (event.id, event.accepted_at));
-        let keys: Vec<(Uuid, i64)> = keys.collect();
+        let keys: Vec<RowKey> = keys.collect();
         Ok(self.fates(&keys).await?.of(events))
     }
 
     /// What became of events, by id and instant.
-    pub(super) async fn fates(&self, keys: &[(Uuid, i64)]) -> Result<Fates, Error> {
-        let Some(span) = Span::of(keys.iter().map(|(_, at)| *at)) else {
-            return Ok(Fates::default());
-        };
-        let asked = self.at_once(keys).map(|keys| self.told_of(keys, span));
-        let told = self
-            .beside
-            .all(asked.collect())
-            .await?
-            .into_iter()
-            .flatten();
+    pub(super) async fn fates(&self, keys: &[RowKey]) -> Result<Fates, Error> {
+        let asked = self.at_once(keys).map(|keys| self.told_of(keys));
+        let told = self.beside.all(asked.collect()).await?;
         let mut fates = Fates::default();
-        for told in told {
+        for told in told.into_iter().flatten() {
             fates.0.entry(told.event_id).or_default().add(told);
         }
         let left_out = fates.0.values_mut().map(|fate| &mut fate.left_out);
@@ -133,22 +125,21 @@ impl History {
     /// In one statement: so a plan is not seen without its deliveries, and there is
     /// one way to the database. No order, which would tempt the planner to walk an
     /// index that has it.
-    async fn told_of(&self, keys: &[(Uuid, i64)], span: Span) -> Result<Vec<Told>, Error> {
-        let lateral = self.is_lateral();
+    async fn told_of(&self, keys: Keys<'_>) -> Result<Vec<Told>, Error> {
         reading!(self.pool, connection => {
-            // The columns have the types of the first part that has one.
-            let mut query = QueryBuilder::new(
-                "SELECT event_id, id, endpoint_id, cause, state, reason, attempts, \
-                 next_attempt_at, NULL AS not_sent",
-            );
-            look_up!(query, lateral, "deliveries", "event_id", keys, span);
-            query.push(" UNION ALL SELECT event_id, NULL, NULL, '', '', '', 0, NULL, not_sent");
-            look_up!(query, lateral, "plans", "event_id", keys, span);
-            query.push(
-                " UNION ALL SELECT event_id, NULL, endpoint_id, '', '', reason, 0, NULL, NULL",
-            );
-            look_up!(query, lateral, "not_sent", "event_id", keys, span);
-            Ok(query.build_query_as().persistent(!span.is_short()).fetch_all(&mut *connection).await?)
+            let mut query = QueryBuilder::default();
+            // The columns have the types of the first part.
+            let deliveries = "SELECT event_id, id, endpoint_id, cause, state, reason, attempts, \
+                next_attempt_at, CAST(NULL AS BYTEA) AS not_sent FROM deliveries";
+            keys.look_up(&mut query, deliveries, "event_id");
+            query.push(" UNION ALL ");
+            let plans = "SELECT event_id, NULL, NULL, '', '', '', 0, NULL, not_sent FROM plans";
+            keys.look_up(&mut query, plans, "event_id");
+            query.push(" UNION ALL ");
+            let not_sent =
+                "SELECT event_id, NULL, endpoint_id, '', '', reason, 0, NULL, NULL FROM not_sent";
+            keys.look_up(&mut query, not_sent, "event_id");
+            Ok(query.build_query_as().persistent(false).fetch_all(&mut *connection).await?)
         })
     }
 }

@@ -6,12 +6,16 @@
 
 use std::sync::Arc;
 
+use domain::Timestamp;
 use domain::page::{Cursor, Direction};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sqlx::{Database, Encode, QueryBuilder, Type};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::History;
+use super::days::Day;
+use super::span::Span;
 use crate::Error;
 use crate::pool::Engine;
 
@@ -19,7 +23,7 @@ use crate::pool::Engine;
 pub(super) const LOOKED_AT: i64 = 1_000;
 
 /// Rows that one statement looks up by their keys.
-const LOOKED_UP: usize = 8;
+const LOOKED_UP: usize = 12;
 
 /// Statements of one question that are carried out at once, and those of all questions
 /// together: recording has the same connections, sixteen of them.
@@ -55,6 +59,50 @@ impl Beside {
         // It is never closed.
         let _turn = self.0.acquire().await;
         asked.await
+    }
+}
+
+/// An event's id and instant, by which rows of it are found.
+pub(super) type RowKey = (Uuid, i64);
+
+/// Keys of rows that one statement looks up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys<'keys> {
+    keys: &'keys [RowKey],
+    /// Whether the rows of each day are in a table of their own.
+    has_days: bool,
+}
+
+impl Keys<'_> {
+    /// Adds what `select` tells of the rows whose column `id` is the id of one of these.
+    ///
+    /// Each day is asked on its own, by literal bounds: then PostgreSQL plans for the
+    /// tables of these days alone. A plan for all days is worth to be kept, and yet each
+    /// connection begins without, and making it takes longer than some hundred answers.
+    pub(super) fn look_up<DB: Database>(
+        self,
+        query: &mut QueryBuilder<DB>,
+        select: &'static str,
+        id: &'static str,
+    ) where
+        Uuid: for<'q> Encode<'q, DB> + Type<DB>,
+    {
+        let day = |at: i64| Day::of(Timestamp::from_unix_millis(at));
+        let together = |one: &RowKey, next: &RowKey| !self.has_days || day(one.1) == day(next.1);
+        let mut union = "";
+        for keys in self.keys.chunk_by(together) {
+            query.push(union).push(select);
+            query.push(" WHERE ").push(id).push(" IN (");
+            let mut ids = query.separated(", ");
+            for (id, _) in keys {
+                ids.push_bind(*id);
+            }
+            query.push(")");
+            if let Some(span) = Span::of(keys.iter().map(|(_, at)| *at)) {
+                query.push(span.literal("accepted_at"));
+            }
+            union = " UNION ALL ";
+        }
     }
 }
 
@@ -143,18 +191,14 @@ impl History {
     /// of the disk or several. SQLite reads what it has at hand, in one go.
     pub(super) fn at_once<'keys>(
         &self,
-        keys: &'keys [(Uuid, i64)],
-    ) -> impl Iterator<Item = &'keys [(Uuid, i64)]> {
-        let together = match self.pool.0 {
-            Engine::Postgres(_) => LOOKED_UP,
-            Engine::Sqlite { .. } => keys.len().max(1),
+        keys: &'keys [RowKey],
+    ) -> impl Iterator<Item = Keys<'keys>> {
+        let (together, has_days) = match self.pool.0 {
+            Engine::Postgres(_) => (LOOKED_UP, true),
+            Engine::Sqlite { .. } => (keys.len().max(1), false),
         };
-        keys.chunks(together)
-    }
-
-    /// Whether a subquery can be carried out for each row beside it.
-    pub(super) const fn is_lateral(&self) -> bool {
-        matches!(self.pool.0, Engine::Postgres(_))
+        let groups = keys.chunks(together);
+        groups.map(move |keys| Keys { keys, has_days })
     }
 
     /// Rows of an index that a page looks at first. SQLite reads all that it may,
@@ -184,35 +228,4 @@ macro_rules! beside {
             .push_bind($value)
             .push(") IS TRUE")
     };
-}
-
-/// Adds the rows of `table` with these keys, of the event's `id` and instant, as
-/// `FROM`. The keys are filled up to a power of two with some that nothing has: so
-/// there are few texts, of which each connection plans each once. PostgreSQL looks each
-/// of them up in the one table that may have it (`lateral`); a join may be planned
-/// as one that reads the whole span.
-macro_rules! look_up {
-    ($query:ident, $lateral:expr, $table:literal, $id:literal, $keys:expr, $span:expr) => {{
-        let keys: &[(uuid::Uuid, i64)] = $keys;
-        let missing = keys.len().next_power_of_two() - keys.len();
-        let padding = std::iter::repeat_n((uuid::Uuid::nil(), 0), missing);
-        $query.push(" FROM (");
-        $query.push_values(keys.iter().copied().chain(padding), |mut row, (id, at)| {
-            row.push_bind(id).push_bind(at);
-        });
-        $query.push(") AS keys CROSS JOIN ");
-        $query.push(if $lateral {
-            concat!("LATERAL (SELECT * FROM ", $table, " WHERE ")
-        } else {
-            concat!($table, " AS found WHERE ")
-        });
-        $query.push(concat!(
-            $id,
-            " = keys.column1 AND accepted_at = keys.column2"
-        ));
-        between!($query, "accepted_at", $span);
-        if $lateral {
-            $query.push(" OFFSET 0) AS found");
-        }
-    }};
 }

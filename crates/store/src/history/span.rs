@@ -1,5 +1,6 @@
 //! Where in time to look.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use domain::page::Cursor;
@@ -8,6 +9,8 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::History;
+use super::closed::Key;
+use super::days::Day;
 use super::page::{Found, is_backwards};
 use crate::Error;
 use crate::bulk;
@@ -123,6 +126,28 @@ impl Span {
         self.last.saturating_sub(self.first) <= SHORT_MS
     }
 
+    /// So much of it, from its first instant on, that a question about it is short.
+    pub(super) fn first_days(self) -> Self {
+        let last = self.first.saturating_add(SHORT_MS).min(self.last);
+        Self { last, ..self }
+    }
+
+    /// What is left of it without the days `without` at its ends; `None` of nothing.
+    pub(super) fn within_days(self, without: &HashSet<Day>) -> Option<Self> {
+        let Self {
+            mut first,
+            mut last,
+        } = self;
+        let day = |at: i64| Day::of(Timestamp::from_unix_millis(at));
+        while first <= last && without.contains(&day(first)) {
+            first = day(first).plus(1).start().unix_millis();
+        }
+        while first <= last && without.contains(&day(last)) {
+            last = day(last).start().unix_millis() - 1;
+        }
+        (first <= last).then_some(Self { first, last })
+    }
+
     /// What of it lies beyond a cursor, the cursor's instant included.
     pub(super) fn beyond(self, cursor: Option<&Cursor>) -> Self {
         let Some(at) = cursor.map(|cursor| cursor.at) else {
@@ -180,7 +205,9 @@ pub(super) struct Guess {
 
 impl History {
     /// A page of what lies in a span beyond a cursor. `ask` answers for a part of it,
-    /// nearest first, with at most so many rows. There is one part with SQLite.
+    /// nearest first, with at most so many rows. What is looked for has `key`, if there is
+    /// one: behind the nearest part, days without it are not asked. There is one part with
+    /// SQLite.
     ///
     /// # Errors
     ///
@@ -189,36 +216,60 @@ impl History {
         &self,
         span: Span,
         cursor: Option<&Cursor>,
-        reach: Reach,
+        (reach, key): (Reach, Option<Key<'_>>),
         limit: usize,
         ask: impl Fn(Span, usize) -> F,
     ) -> Result<Found<T>, Error>
     where
         F: Future<Output = Result<Found<T>, Error>>,
     {
-        let mut parts = match self.pool.0 {
+        let mut near = match self.pool.0 {
             Engine::Postgres(_) => {
                 let now = Timestamp::from(SystemTime::now());
                 span.parts(is_backwards(cursor), now.unix_millis(), reach.distances)
             }
             Engine::Sqlite { .. } => vec![span],
         };
-        let others = parts.split_off(reach.in_turn.min(parts.len()));
         let mut page = Found::default();
-        for part in parts {
-            let more = ask(part, limit - page.rows.len()).await?;
-            if page.is_ended_by(more, limit) {
-                return Ok(page);
-            }
+        let mut far = near.split_off(near.len().min(reach.in_turn.min(1)));
+        if self.in_turn(near, &mut page, limit, &ask).await? {
+            return Ok(page);
+        }
+        if let Some(key) = key {
+            far = self.that_may_have(&key, far).await?;
+        }
+        let farthest = far.split_off(far.len().min(reach.in_turn.saturating_sub(1)));
+        if self.in_turn(far, &mut page, limit, &ask).await? {
+            return Ok(page);
         }
         let lacking = limit - page.rows.len();
-        let asked = others.into_iter().map(|part| ask(part, lacking));
+        let asked = farthest.into_iter().map(|part| ask(part, lacking));
         for more in self.beside.all(asked.collect()).await? {
             if page.is_ended_by(more, limit) {
                 break;
             }
         }
         Ok(page)
+    }
+
+    /// Asks for parts one after the other; gives whether that was the end of the page.
+    async fn in_turn<T, F>(
+        &self,
+        parts: Vec<Span>,
+        page: &mut Found<T>,
+        limit: usize,
+        ask: impl Fn(Span, usize) -> F,
+    ) -> Result<bool, Error>
+    where
+        F: Future<Output = Result<Found<T>, Error>>,
+    {
+        for part in parts {
+            let more = ask(part, limit - page.rows.len()).await?;
+            if page.is_ended_by(more, limit) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The row of an account that an id names. `text` asks for the id `$1` and the
@@ -295,6 +346,25 @@ mod tests {
         for long in [more, all] {
             assert!(!long.is_short());
         }
+    }
+
+    #[test]
+    fn days_at_its_ends_go_and_others_stay() {
+        let day = |number: i64| number * DAY_MS;
+        let span = |first, last| Span { first, last };
+        let without: HashSet<Day> = [3, 4, 6, 8, 9].map(Day::numbered).into();
+        let left = |first, last| span(first, last).within_days(&without);
+        assert_eq!(left(day(3), day(5) - 1), None);
+        assert_eq!(left(day(3) + 7, day(3) + 9), None);
+        assert_eq!(
+            left(day(3) + 7, day(10) - 1),
+            Some(span(day(5), day(8) - 1)),
+            "one within stays"
+        );
+        assert_eq!(left(day(5) + 7, day(6)), Some(span(day(5) + 7, day(6) - 1)));
+        assert_eq!(left(i64::MIN, day(4)), Some(span(i64::MIN, day(3) - 1)));
+        assert_eq!(left(day(8), i64::MAX), Some(span(day(10), i64::MAX)));
+        assert_eq!(left(day(1), day(2)), Some(span(day(1), day(2))));
     }
 
     #[test]

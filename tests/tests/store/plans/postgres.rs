@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use store::{Error, History, Pool};
+use store::{Day, Error, History, Pool};
 
-use super::{Asks, ask_everything, recorded};
+use super::{Asks, DAYS, ask_everything, recorded};
 use crate::{Databases, Engine};
 
 pub(super) async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()> {
     let history = History::new(databases.open(Engine::Postgres).await?);
     let (past, told) = recorded(&history).await?;
+    history.close_days(Day::of(past.day(DAYS)), DAYS).await?;
     ask_everything(&Explained::open(databases).await?, &past, &told).await
 }
 
