@@ -26,9 +26,8 @@ const MARKS: Duration = Duration::from_secs(14 * 86_400);
 /// batch of a day need not make it.
 const AHEAD: i64 = 7;
 
-/// Days that are closed each time: a database that has ninety from before may take its
-/// time.
-const CLOSED: u32 = 16;
+/// Days that are closed each time: ninety that are there from before take a day.
+const CLOSED: u32 = 4;
 
 /// Maintains the tables until `shutdown` is cancelled.
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
@@ -66,8 +65,9 @@ async fn maintain(shared: &Shared, now: Timestamp) -> Result<(), Error> {
             "removed what is no longer kept"
         );
     }
-    // What is a little late finds its day open.
-    store.close_days(today.plus(-1), CLOSED).await?;
+    if let Err(error) = store.close_days(now, CLOSED).await {
+        warn!(%error, "days that are over are not closed yet");
+    }
     Ok(())
 }
 

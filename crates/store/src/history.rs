@@ -33,6 +33,7 @@ mod resend;
 mod span;
 mod stats;
 mod text;
+mod turn;
 mod write;
 
 use std::collections::BTreeMap;

@@ -175,7 +175,6 @@ impl Pool {
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
                 .max_lifetime(LIFETIME)
-                .idle_timeout(LIFETIME)
                 .acquire_timeout(ACQUIRE)
                 .test_before_acquire(false)
                 .before_acquire(|connection, held| {

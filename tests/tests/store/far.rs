@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, ensure};
 use domain::page::{Cursor, Direction};
 use domain::{AccountId, EventType, Outcome, Record, Timestamp};
+use futures::future::try_join;
 use harness::past::{Chapter, Past};
 use libtest_mimic::{Failed, Trial};
-use store::{AttemptFilter, Day, EventFilter, History, Pool};
+use store::{AttemptFilter, Day, EventFilter, Expiry, History, Pool};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -21,8 +22,11 @@ const DAYS: u32 = 105;
 /// From one day that has something to the next.
 const APART: usize = 7;
 const PER_DAY: u32 = 1_200;
-/// Events of a day that come after it is closed; too few for the tag that is looked for.
-const LATE: u32 = 200;
+/// Events of a day that come after it is closed.
+const LATE: u32 = 3_000;
+/// What is before this day of it is too old in the end; 32 days that begin with one that
+/// can be divided by 32 are among them.
+const OLD: u32 = 70;
 const SIZES: [u32; 2] = [17, 150];
 
 pub(crate) fn trials(runtime: &Arc<Runtime>, databases: &Arc<Databases>) -> Vec<Trial> {
@@ -65,33 +69,74 @@ async fn lists_of_far_days_are_whole(pool: Pool, closes: bool) -> Result<()> {
         }
     }
     whole(&history, &past, &told).await?;
-    // Closed days say what they have nothing of, and a late comer is found all the same.
-    let days = if closes { told_days(&told) } else { 0 };
-    let closed = history.close_days(today, DAYS).await?;
-    ensure!(closed == days, "{closed} days are closed");
-    whole(&history, &past, &told).await?;
+    // Closed days say what they have nothing of, and a late comer is found all the same:
+    // one that comes while its day is closed, and one that comes later.
     let (account, endpoint) = past.endpoint(0).clone();
-    let late = Past::of(account, endpoint, past.day(3 * APART as u32), LATE);
+    let late = |day: usize| {
+        let day = past.day((day * APART) as u32);
+        Past::of(account.clone(), endpoint, day, LATE)
+    };
+    let (during, later) = (late(3), late(11));
+    let close = |days: i64| history.close_days(today.plus(days).start(), DAYS);
+    let closing = async { Ok(close(1).await?) };
+    let (closed, busy) = try_join(closing, record_late(&history, &during)).await?;
+    told.extend(busy);
+    whole(&history, &past, &told).await?;
+    let days = if closes { told_days(&told) } else { 0 };
+    ensure!(closed <= days, "{closed} days are closed");
+    let rest = close(3).await?;
+    ensure!(
+        closed + rest >= days,
+        "{closed} and {rest} of {days} days are closed"
+    );
+    let none = close(3).await?;
+    ensure!(none == 0, "{none} days are closed again");
+    whole(&history, &past, &told).await?;
+    told.extend(record_late(&history, &later).await?);
+    whole(&history, &past, &told).await?;
+    // A day later, and not before.
+    let closed = (close(2).await?, close(3).await?);
+    ensure!(
+        closed == (0, days.min(1)),
+        "{closed:?} days are closed again"
+    );
+    whole(&history, &past, &told).await?;
+    let before = past.day(OLD);
+    let expiry = Expiry {
+        events_before: before,
+        records_before: before,
+    };
+    let expired = history.expire(expiry).await?;
+    // Six of each day, and some with keys.
+    let of_days = u64::from(OLD).div_ceil(APART as u64) * 6;
+    ensure!(!closes || expired.tables > of_days, "{expired:?}");
+    let is_kept = |chapter: &Chapter| {
+        chapter
+            .events
+            .iter()
+            .all(|event| event.accepted_at >= before)
+    };
+    told.retain(is_kept);
+    whole(&history, &past, &told).await
+}
+
+/// Records a past of one day, of a type that the day had nothing of.
+async fn record_late(history: &History, late: &Past) -> Result<Vec<Chapter>> {
+    let event_type = EventType::parse("form.deleted")?;
+    let mut told = Vec::new();
     for chapter in late.chapters(0) {
         let mut chapter = chapter?;
-        // One that the day had nothing of.
-        let event_type = EventType::parse("form.deleted")?;
         let of_events = chapter.events.iter_mut().map(|event| &mut event.event_type);
         let of_plans = chapter.plans.iter_mut().map(|plan| &mut plan.event_type);
-        let of_records = chapter
-            .records
-            .iter_mut()
-            .map(|record| &mut record.event_type);
+        let of_records = chapter.records.iter_mut();
+        let of_records = of_records.map(|record| &mut record.event_type);
         for told in of_events.chain(of_plans).chain(of_records) {
             *told = event_type.clone();
         }
         history.record(chapter.batch()).await?;
         told.push(chapter);
     }
-    whole(&history, &past, &told).await?;
-    let closed = history.close_days(today, DAYS).await?;
-    ensure!(closed == days.min(1), "{closed} days are closed again");
-    whole(&history, &past, &told).await
+    Ok(told)
 }
 
 /// How many have something.
@@ -174,12 +219,13 @@ async fn single_things(history: &History, account: &AccountId, told: &[Chapter])
             ..EventFilter::default()
         };
         let events = told.iter().flat_map(|chapter| &chapter.events);
-        let expected: Vec<Uuid> = events
+        let mut expected: Vec<(Timestamp, Uuid)> = events
             .filter(|event| event.tags.as_map()["chat"] == "3")
             .filter(|event| event_type.is_empty() || event.event_type.as_str() == event_type)
-            .map(|event| event.id.uuid())
-            .rev()
+            .map(|event| (event.accepted_at, event.id.uuid()))
             .collect();
+        expected.sort_unstable();
+        let expected: Vec<Uuid> = expected.into_iter().map(|(_, id)| id).rev().collect();
         let mut found = Vec::new();
         let mut cursor = None;
         loop {

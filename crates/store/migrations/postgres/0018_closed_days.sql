@@ -3,18 +3,22 @@
 -- So it is noted once, when a day is over, on which days a key is found: history's
 -- maintenance does it, and recording has no part in it.
 
--- Of which days it is noted.
 CREATE TABLE closed_days (
     -- Unix days.
     day BIGINT PRIMARY KEY,
     -- Whether all keys of the day are there.
-    is_noted BOOLEAN NOT NULL
+    is_noted BOOLEAN NOT NULL,
+    -- When that began.
+    noted_at BIGINT NOT NULL
 );
 CREATE INDEX closed_days_noted ON closed_days (day) WHERE is_noted;
 
--- And for which of them something came late. Rows are added by all who write for the day,
+-- For which of them something came late. Rows are added by all who write for the day,
 -- each its own: one that all of them change would make them wait for each other's end.
-CREATE TABLE reopened_days (day BIGINT NOT NULL);
+CREATE TABLE reopened_days (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    day BIGINT NOT NULL
+);
 CREATE INDEX reopened_days_by_day ON reopened_days (day);
 
 CREATE TABLE keys_of_days (
@@ -28,7 +32,7 @@ CREATE FUNCTION reopen_day() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     -- Once in a transaction, of most.
     IF current_setting('postrider.reopened_day', TRUE) IS DISTINCT FROM TG_ARGV[0] THEN
-        INSERT INTO reopened_days VALUES (TG_ARGV[0]::bigint);
+        INSERT INTO reopened_days (day) VALUES (TG_ARGV[0]::bigint);
         PERFORM set_config('postrider.reopened_day', TG_ARGV[0], TRUE);
     END IF;
     RETURN NULL;
@@ -40,12 +44,41 @@ $$;
 
 -- From when this is committed on, whatever is added to a day's table reopens the
 -- day, and what was added before is committed, too: making the trigger waits for it.
-CREATE FUNCTION watch_day(divided TEXT, day BIGINT) RETURNS VOID LANGUAGE plpgsql AS $$
+-- Not for long, since meanwhile others wait behind it: a batch is recorded by two
+-- transactions, and the first to be committed might be the one that waits.
+CREATE FUNCTION watch_day(divided TEXT, day BIGINT) RETURNS VOID
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+DECLARE
+    part REGCLASS := to_regclass(name_of_day(divided, day));
 BEGIN
-    IF to_regclass(name_of_day(divided, day)) IS NOT NULL THEN
-        EXECUTE format('CREATE OR REPLACE TRIGGER reopens_its_day AFTER INSERT ON %I '
-            'FOR EACH ROW EXECUTE FUNCTION reopen_day(%L)', name_of_day(divided, day), day);
+    IF part IS NULL OR EXISTS (SELECT FROM pg_trigger
+        WHERE tgrelid = part AND tgname = 'reopens_its_day') THEN
+        RETURN;
     END IF;
+    EXECUTE format('CREATE TRIGGER reopens_its_day AFTER INSERT ON %s '
+        'FOR EACH ROW EXECUTE FUNCTION reopen_day(%L)', part, day);
+END $$;
+
+-- As before, and a table that is made for a day that is closed reopens it.
+CREATE OR REPLACE FUNCTION make_day(divided TEXT, day BIGINT) RETURNS VOID LANGUAGE plpgsql AS $$
+DECLARE
+    part TEXT := name_of_day(divided, day);
+    first BIGINT := day * 86400000;
+BEGIN
+    IF to_regclass(part) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('postrider.' || divided));
+    IF to_regclass(part) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH '
+        '(autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_insert_threshold = -1)',
+        part, divided);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+        divided, part, first, first + 86400000);
+    INSERT INTO reopened_days (day)
+    SELECT closed_days.day FROM closed_days WHERE closed_days.day = make_day.day;
 END $$;
 
 -- The table of the 32 days that a day is one of, where it is missing.
@@ -81,3 +114,12 @@ BEGIN
         keys, part) USING day, page, page + pages;
     RETURN pg_relation_size(part) > (page + pages) * current_setting('block_size')::bigint;
 END $$;
+
+-- Which files a day's rows are in: others, when they were moved (VACUUM FULL). Nothing
+-- of a day with a table of more than so many bytes: noting it would take too long.
+CREATE FUNCTION files_of_day(day BIGINT, at_most BIGINT) RETURNS TEXT STABLE LANGUAGE sql AS $$
+    SELECT string_agg(pg_relation_filenode(part)::text, ' ' ORDER BY divided)
+    FROM (SELECT divided, to_regclass(name_of_day(divided, day)) AS part
+        FROM unnest(ARRAY['attempts', 'events']) AS divided) AS parts
+    HAVING COALESCE(MAX(pg_relation_size(part)), 0) <= at_most
+$$;

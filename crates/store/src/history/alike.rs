@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::History;
 use super::days::Day;
 use super::marks::{Asked, Marks};
+use super::page::EventKey;
 use crate::Error;
 
 /// Shorter ones are written as they are: a reader of the other ones has one way more to
@@ -28,12 +29,9 @@ const REPEATED_MS: i64 = 600_000;
 /// processes. The events get older with each, so there is an end to it.
 const MAX_STEPS: usize = 16;
 
-/// An event and when it was accepted, in Unix milliseconds.
-type Event = (Uuid, i64);
-
 /// What the plans of this process that are committed leave out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Alike(Arc<Mutex<HashMap<[u8; 32], Event>>>);
+pub(super) struct Alike(Arc<Mutex<HashMap<[u8; 32], EventKey>>>);
 
 impl Alike {
     /// For one transaction.
@@ -44,7 +42,7 @@ impl Alike {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Event>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], EventKey>> {
         // A map is whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,7 +52,7 @@ impl Alike {
 #[derive(Debug)]
 pub(super) struct Repeats<'a> {
     alike: &'a Alike,
-    new: Vec<([u8; 32], Event)>,
+    new: Vec<([u8; 32], EventKey)>,
 }
 
 impl Repeats<'_> {
@@ -97,7 +95,7 @@ impl Repeats<'_> {
     }
 }
 
-fn is_erased((event, accepted_at): Event, plan: &Plan, marks: &Marks) -> bool {
+fn is_erased((event, accepted_at): EventKey, plan: &Plan, marks: &Marks) -> bool {
     marks.cover(Asked {
         event: EventId::from_uuid(event),
         account: &plan.account,
@@ -107,9 +105,9 @@ fn is_erased((event, accepted_at): Event, plan: &Plan, marks: &Marks) -> bool {
 
 /// Whether the younger event's plan may say that it is as the one that was told: both
 /// are of one day, whose tables go together, and close.
-fn may_repeat(told: Event, event: Event) -> bool {
+fn may_repeat(told: EventKey, event: EventKey) -> bool {
     let distance = event.1 - told.1;
-    let day = |event: Event| Day::of(Timestamp::from_unix_millis(event.1));
+    let day = |event: EventKey| Day::of(Timestamp::from_unix_millis(event.1));
     day(event) == day(told) && distance > 0 && distance < REPEATED_MS
 }
 
@@ -118,12 +116,13 @@ impl History {
     pub(super) async fn spelled_out(&self, mut plans: Vec<&mut NotSent>) -> Result<(), Error> {
         for _ in 0..MAX_STEPS {
             plans.retain(|plan| plan.is_same_as().is_some());
-            let mut meant: Vec<Event> = plans
+            let mut meant: Vec<EventKey> = plans
                 .iter()
                 .filter_map(|plan| plan.is_same_as())
                 .map(|(event, at)| (event.uuid(), at))
                 .collect();
-            meant.sort_unstable();
+            // In the order of time, so that a day is asked once.
+            meant.sort_unstable_by_key(|(id, at)| (*at, *id));
             meant.dedup();
             if meant.is_empty() {
                 break;
@@ -138,7 +137,7 @@ impl History {
         Ok(())
     }
 
-    async fn left_out_by(&self, events: &[Event]) -> Result<HashMap<Uuid, NotSent>, Error> {
+    async fn left_out_by(&self, events: &[EventKey]) -> Result<HashMap<Uuid, NotSent>, Error> {
         let asked = self.at_once(events).map(|keys| async move {
             let found: Vec<(Uuid, Vec<u8>)> = reading!(self.pool, connection => {
                 let mut query = QueryBuilder::default();

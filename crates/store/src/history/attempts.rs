@@ -4,7 +4,7 @@ use domain::page::{Cursor, Direction};
 use domain::{AccountId, DeliveryId, EndpointId, EventId, Timestamp};
 use sqlx::QueryBuilder;
 
-use super::closed::Key;
+use super::closed::DayKey;
 use super::page::{Found, LOOKED_AT, at_most, is_backwards};
 use super::span::{Reach, Span};
 use super::{AttemptSummary, DeliveryRow, History};
@@ -100,15 +100,14 @@ impl Path {
 
     /// How far to look for it, and on which days. Days have events' ids in the order of
     /// time: those of later ones have nothing before their first row.
-    fn reach(self, filter: &AttemptFilter) -> (Reach, Option<Key<'_>>) {
+    fn reach(self, filter: &AttemptFilter) -> Reach<'_> {
         match (self, filter.endpoint) {
-            (Self::Event, _) => (Reach::OF_ALL, None),
-            (Self::Trace, _) => (Reach::OF_ONE, Some(Key::Trace(&filter.trace_id))),
+            (Self::Event, _) => Reach::OF_ALL,
+            (Self::Trace, _) => Reach::OF_ONE.of(DayKey::Trace(&filter.trace_id)),
             (Self::TypeOfEndpoint, Some(endpoint)) => {
-                let key = Key::TypeOfEndpoint(endpoint, &filter.event_type);
-                (Reach::OF_MANY, Some(key))
+                Reach::OF_MANY.of(DayKey::TypeOfEndpoint(endpoint, &filter.event_type))
             }
-            _ => (Reach::OF_MANY, None),
+            _ => Reach::OF_MANY,
         }
     }
 

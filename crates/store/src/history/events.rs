@@ -6,8 +6,8 @@ use futures::future::try_join;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::closed::Key;
-use super::page::{Found, Keys, LOOKED_AT, RowKey, at_most, is_backwards};
+use super::closed::DayKey;
+use super::page::{EventKey, EventKeys, Found, LOOKED_AT, at_most, is_backwards};
 use super::span::{Reach, Span};
 use super::{EventRow, History};
 use crate::Error;
@@ -69,13 +69,13 @@ impl History {
         if filter.tag.is_some() {
             return self.tagged_events(account, filter, cursor, limit).await;
         }
-        let along = match filter.trace_id.as_str() {
-            "" => (Reach::OF_MANY, None),
-            trace_id => (Reach::OF_ONE, Some(Key::Trace(trace_id))),
+        let reach = match filter.trace_id.as_str() {
+            "" => Reach::OF_MANY,
+            trace_id => Reach::OF_ONE.of(DayKey::Trace(trace_id)),
         };
         let span = filter.span().beyond(cursor);
         let look = move |part, lacking| self.events_in(account, filter, part, cursor, lacking);
-        let found = self.page(span, cursor, along, limit as usize, look).await?;
+        let found = self.page(span, cursor, reach, limit as usize, look).await?;
         Ok(Found {
             rows: self.with_fates(found.rows).await?,
             ended_at: found.ended_at,
@@ -125,8 +125,7 @@ impl History {
         let span = filter.span().beyond(cursor);
         let look = move |part, lacking| self.tagged_in(account, filter, part, cursor, lacking);
         let limit = limit as usize;
-        let tagged = self.page(span, cursor, (Reach::OF_FEW, None), limit, look);
-        let tagged = tagged.await?;
+        let tagged = self.page(span, cursor, Reach::OF_FEW, limit, look).await?;
         let keys = tagged.rows.as_slice();
         let (mut events, fates) = try_join(self.events_by_id(keys), self.fates(keys)).await?;
         events.sort_by_key(|event| (event.accepted_at, event.id));
@@ -147,7 +146,7 @@ impl History {
         part: Span,
         cursor: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Found<(Uuid, i64)>, Error> {
+    ) -> Result<Found<EventKey>, Error> {
         let Some((name, value)) = &filter.tag else {
             return Ok(Found::default());
         };
@@ -173,7 +172,7 @@ impl History {
         let ended_at = last.map(|(id, at, _)| (*at, *id));
         let meant = |of: &str| event_type.is_empty() || of == event_type;
         let rows = tagged.into_iter().filter(|(_, _, of)| meant(of));
-        let rows: Vec<(Uuid, i64)> = rows.map(|(id, at, _)| (id, at)).take(limit).collect();
+        let rows: Vec<EventKey> = rows.map(|(id, at, _)| (id, at)).take(limit).collect();
         let is_full = rows.len() >= limit;
         Ok(Found {
             rows,
@@ -182,13 +181,13 @@ impl History {
     }
 
     /// Events by id and instant, in no order.
-    async fn events_by_id(&self, keys: &[RowKey]) -> Result<Vec<EventColumns>, Error> {
+    async fn events_by_id(&self, keys: &[EventKey]) -> Result<Vec<EventColumns>, Error> {
         let asked = self.at_once(keys).map(|keys| self.looked_up(keys));
         let found = self.beside.all(asked.collect()).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn looked_up(&self, keys: Keys<'_>) -> Result<Vec<EventColumns>, Error> {
+    async fn looked_up(&self, keys: EventKeys<'_>) -> Result<Vec<EventColumns>, Error> {
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::default();
             keys.look_up(&mut query, EVENT, "id");

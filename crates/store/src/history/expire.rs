@@ -8,16 +8,14 @@ use sqlx::{AssertSqlSafe, Decode, Encode, PgConnection, PgPool, Sqlite, Type};
 use uuid::Uuid;
 
 use super::History;
-use super::closed::{DAYS_OF_KEYS, KEYS};
+use super::closed::{DAYS_OF_KEYS, KEYS_OF_DAYS};
 use super::days::{Day, OF_EVENTS, OF_RECORDS};
+use super::turn::Turn;
 use crate::Error;
 use crate::pool::{Engine, bounded};
 
 /// Rows that one statement deletes.
 const CHUNK: i64 = 500;
-
-/// Who drops days holds this advisory lock.
-const TURN: i64 = 0x706f_7374_7269_6465;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -193,39 +191,10 @@ impl History {
 
 /// Drops the tables of passed days, unless another process is at it.
 async fn drop_days(pool: &PgPool, expiry: Expiry) -> Result<u64, Error> {
-    let dropped = in_turn(pool, TURN, async |connection: &mut PgConnection| {
+    let dropped = Turn::DROPPING_DAYS.take(pool, async |connection: &mut PgConnection| {
         drop_all(connection, expiry).await
     });
     Ok(dropped.await?.unwrap_or_default())
-}
-
-/// Works while this connection holds an advisory lock; `None` if another one has it.
-pub(super) async fn in_turn<T>(
-    pool: &PgPool,
-    lock: i64,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    let mut connection = bounded(async { Ok(pool.acquire().await?) }).await?;
-    let turn: bool = bounded(async {
-        let turn = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock);
-        Ok(turn.fetch_one(&mut *connection).await?)
-    })
-    .await?;
-    if !turn {
-        return Ok(None);
-    }
-    let worked = work(&mut connection).await;
-    let released = bounded(async {
-        let release = sqlx::query("SELECT pg_advisory_unlock($1)").bind(lock);
-        release.execute(&mut *connection).await?;
-        Ok(())
-    })
-    .await;
-    if worked.is_err() || released.is_err() {
-        // The lock ends with its connection.
-        drop(connection.detach());
-    }
-    worked.map(Some)
 }
 
 async fn drop_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, Error> {
@@ -237,7 +206,7 @@ async fn drop_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, 
         .map(|(table, before)| (table, Day::of(before)))
         .collect();
     let oldest = Day::of(expiry.events_before.min(expiry.records_before));
-    passing.push((KEYS, oldest.plus(1 - DAYS_OF_KEYS)));
+    passing.push((KEYS_OF_DAYS, oldest.plus(1 - DAYS_OF_KEYS)));
     for (table, before) in passing {
         for (part, state) in passed(connection, table, before).await? {
             drop_day(connection, table, &part, &state).await?;

@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::events::EventColumns;
-use super::page::{Keys, RowKey};
+use super::page::{EventKey, EventKeys};
 use super::{DeliveryRow, EventRow, History, texts};
 use crate::Error;
 
@@ -105,12 +105,12 @@ impl History {
         events: Vec<EventColumns>,
     ) -> Result<Vec<EventRow>, Error> {
         let keys = events.iter().map(|event| (event.id, event.accepted_at));
-        let keys: Vec<RowKey> = keys.collect();
+        let keys: Vec<EventKey> = keys.collect();
         Ok(self.fates(&keys).await?.of(events))
     }
 
     /// What became of events, by id and instant.
-    pub(super) async fn fates(&self, keys: &[RowKey]) -> Result<Fates, Error> {
+    pub(super) async fn fates(&self, keys: &[EventKey]) -> Result<Fates, Error> {
         let asked = self.at_once(keys).map(|keys| self.told_of(keys));
         let told = self.beside.all(asked.collect()).await?;
         let mut fates = Fates::default();
@@ -125,7 +125,7 @@ impl History {
     /// In one statement: so a plan is not seen without its deliveries, and there is
     /// one way to the database. No order, which would tempt the planner to walk an
     /// index that has it.
-    async fn told_of(&self, keys: Keys<'_>) -> Result<Vec<Told>, Error> {
+    async fn told_of(&self, keys: EventKeys<'_>) -> Result<Vec<Told>, Error> {
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::default();
             // The columns have the types of the first part.

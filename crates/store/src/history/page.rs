@@ -63,17 +63,17 @@ impl Beside {
 }
 
 /// An event's id and instant, by which rows of it are found.
-pub(super) type RowKey = (Uuid, i64);
+pub(super) type EventKey = (Uuid, i64);
 
-/// Keys of rows that one statement looks up.
+/// EventKeys of rows that one statement looks up.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keys<'keys> {
-    keys: &'keys [RowKey],
+pub(super) struct EventKeys<'keys> {
+    keys: &'keys [EventKey],
     /// Whether the rows of each day are in a table of their own.
     has_days: bool,
 }
 
-impl Keys<'_> {
+impl EventKeys<'_> {
     /// Adds what `select` tells of the rows whose column `id` is the id of one of these.
     ///
     /// Each day is asked on its own, by literal bounds: then PostgreSQL plans for the
@@ -88,7 +88,8 @@ impl Keys<'_> {
         Uuid: for<'q> Encode<'q, DB> + Type<DB>,
     {
         let day = |at: i64| Day::of(Timestamp::from_unix_millis(at));
-        let together = |one: &RowKey, next: &RowKey| !self.has_days || day(one.1) == day(next.1);
+        let together =
+            |one: &EventKey, next: &EventKey| !self.has_days || day(one.1) == day(next.1);
         let mut union = "";
         for keys in self.keys.chunk_by(together) {
             query.push(union).push(select);
@@ -187,18 +188,18 @@ pub(super) fn at_most(rows: usize) -> i64 {
 }
 
 impl History {
-    /// Keys of rows to look up, in groups to be asked for at once: each row may be a read
+    /// EventKeys of rows to look up, in groups to be asked for at once: each row may be a read
     /// of the disk or several. SQLite reads what it has at hand, in one go.
     pub(super) fn at_once<'keys>(
         &self,
-        keys: &'keys [RowKey],
-    ) -> impl Iterator<Item = Keys<'keys>> {
+        keys: &'keys [EventKey],
+    ) -> impl Iterator<Item = EventKeys<'keys>> {
         let (together, has_days) = match self.pool.0 {
             Engine::Postgres(_) => (LOOKED_UP, true),
             Engine::Sqlite { .. } => (keys.len().max(1), false),
         };
         let groups = keys.chunks(together);
-        groups.map(move |keys| Keys { keys, has_days })
+        groups.map(move |keys| EventKeys { keys, has_days })
     }
 
     /// Rows of an index that a page looks at first. SQLite reads all that it may,

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::History;
-use super::closed::Key;
+use super::closed::DayKey;
 use super::days::Day;
 use super::page::{Found, is_backwards};
 use crate::Error;
@@ -27,13 +27,16 @@ const DAY_MS: i64 = 86_400_000;
 /// How far from its beginning a list is looked for, part by part; what lies beyond
 /// is the last part.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reach {
+pub(super) struct Reach<'a> {
     /// In Unix milliseconds.
     distances: &'static [i64],
     /// So many parts one after the other, since most pages are full after them; the
     /// others at once. A day's table where there is nothing takes a read of the disk
     /// to know, and one after the other those of ninety days are what takes long.
     in_turn: usize,
+    /// What is looked for has it: behind the nearest part closed days without it at the
+    /// ends of a part are not asked.
+    key: Option<DayKey<'a>>,
 }
 
 const DISTANCES_MS: [i64; 6] = [
@@ -45,16 +48,18 @@ const DISTANCES_MS: [i64; 6] = [
     80 * DAY_MS,
 ];
 
-impl Reach {
+impl<'a> Reach<'a> {
     /// Of a list that has something on most days.
     pub(super) const OF_MANY: Self = Self {
         distances: &DISTANCES_MS,
         in_turn: 2,
+        key: None,
     };
     /// Where a day holds little.
     pub(super) const OF_FEW: Self = Self {
         distances: DISTANCES_MS.split_at(1).1,
         in_turn: 1,
+        key: None,
     };
     /// Of something that is on one day or two.
     pub(super) const OF_ONE: Self = Self {
@@ -65,7 +70,16 @@ impl Reach {
     pub(super) const OF_ALL: Self = Self {
         distances: &[],
         in_turn: 0,
+        key: None,
     };
+
+    /// The same for what has this key.
+    pub(super) const fn of(self, key: DayKey<'a>) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
 }
 
 /// Instants from the first to the last, in Unix milliseconds.
@@ -205,9 +219,7 @@ pub(super) struct Guess {
 
 impl History {
     /// A page of what lies in a span beyond a cursor. `ask` answers for a part of it,
-    /// nearest first, with at most so many rows. What is looked for has `key`, if there is
-    /// one: behind the nearest part, days without it are not asked. There is one part with
-    /// SQLite.
+    /// nearest first, with at most so many rows. There is one part with SQLite.
     ///
     /// # Errors
     ///
@@ -216,7 +228,7 @@ impl History {
         &self,
         span: Span,
         cursor: Option<&Cursor>,
-        (reach, key): (Reach, Option<Key<'_>>),
+        reach: Reach<'_>,
         limit: usize,
         ask: impl Fn(Span, usize) -> F,
     ) -> Result<Found<T>, Error>
@@ -232,14 +244,14 @@ impl History {
         };
         let mut page = Found::default();
         let mut far = near.split_off(near.len().min(reach.in_turn.min(1)));
-        if self.in_turn(near, &mut page, limit, &ask).await? {
+        if self.one_by_one(near, &mut page, limit, &ask).await? {
             return Ok(page);
         }
-        if let Some(key) = key {
-            far = self.that_may_have(&key, far).await?;
+        if let Some(key) = reach.key {
+            far = self.that_may_have(key, far).await?;
         }
         let farthest = far.split_off(far.len().min(reach.in_turn.saturating_sub(1)));
-        if self.in_turn(far, &mut page, limit, &ask).await? {
+        if self.one_by_one(far, &mut page, limit, &ask).await? {
             return Ok(page);
         }
         let lacking = limit - page.rows.len();
@@ -253,7 +265,7 @@ impl History {
     }
 
     /// Asks for parts one after the other; gives whether that was the end of the page.
-    async fn in_turn<T, F>(
+    async fn one_by_one<T, F>(
         &self,
         parts: Vec<Span>,
         page: &mut Found<T>,

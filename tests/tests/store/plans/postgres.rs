@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use store::{Day, Error, History, Pool};
+use store::{Error, History, Pool};
 
 use super::{Asks, DAYS, ask_everything, recorded};
 use crate::{Databases, Engine};
@@ -12,7 +12,7 @@ use crate::{Databases, Engine};
 pub(super) async fn every_question_goes_along_an_index(databases: &Databases) -> Result<()> {
     let history = History::new(databases.open(Engine::Postgres).await?);
     let (past, told) = recorded(&history).await?;
-    history.close_days(Day::of(past.day(DAYS)), DAYS).await?;
+    history.close_days(past.day(DAYS + 1), DAYS).await?;
     ask_everything(&Explained::open(databases).await?, &past, &told).await
 }
 
