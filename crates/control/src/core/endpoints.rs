@@ -113,6 +113,8 @@ impl Control {
     ) -> Result<EndpointView, Problem> {
         identity.authorise(account, Need::Read)?;
         let row = self.find(account, id).await?;
+        self.tell_what_is_shown(&Mark::Endpoint(account.clone(), id))
+            .await;
         self.view(identity, row).await
     }
 

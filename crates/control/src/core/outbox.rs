@@ -13,6 +13,8 @@ use super::{Control, broker_down, database};
 
 /// A caller waits this long for its own change to be told.
 const BUDGET: Duration = Duration::from_secs(12);
+/// Who asks to be shown something waits this long for it to be told.
+const SHOWN: Duration = Duration::from_secs(1);
 /// For the question whether the broker answers at all.
 const ANSWER: Duration = Duration::from_secs(4);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -43,6 +45,20 @@ impl Control {
                 Err(broker_down())
             }
             Err(_) => Err(broker_down()),
+        }
+    }
+
+    /// Tells what was stored and not told yet, e.g. that an endpoint is verified: who is
+    /// shown it may ask another service for what depends on it. Without the broker it
+    /// is shown all the same.
+    pub(super) async fn tell_what_is_shown(&self, mark: &Mark) {
+        if !self.0.deps.broker.is_connected() {
+            return;
+        }
+        match timeout(SHOWN, self.drain(mark)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, ?mark, "shown before it is told"),
+            Err(_) => debug!(?mark, "shown before it is told"),
         }
     }
 
