@@ -69,6 +69,8 @@ pub(crate) struct Gain {
     pub(crate) epoch: u64,
     pub(crate) deadline: Deadline,
     pub(crate) settled: SettledSet,
+    /// How often in a row endpoints have failed lately.
+    pub(crate) failing: HashMap<EndpointId, u32>,
     /// Endpoints that have something in PARKED, and how many messages.
     pub(crate) parked: Vec<(EndpointId, u64)>,
 }
@@ -206,7 +208,7 @@ impl Conductor {
             if at >= next_sweep {
                 if self.lanes.sweep(at) {
                     self.answer_the_calm(at);
-                    self.gauges.set(self.lanes.census(), at);
+                    self.gauges.set(self.lanes.census(at), at);
                 }
                 next_sweep = at + SWEEP;
             }
@@ -227,10 +229,13 @@ impl Conductor {
                     partition,
                     epoch,
                     settled,
+                    failing,
                     parked,
                     ..
                 } = gain;
-                self.lanes.gained(partition, epoch, settled, parked, at);
+                self.lanes.gained(partition, epoch, settled, at);
+                self.lanes.failing(partition, failing, at);
+                self.lanes.found(partition, parked, at);
             }
             News::Found(partition, parked) => self.lanes.found(partition, parked, at),
             News::Calm(partition, done) => {

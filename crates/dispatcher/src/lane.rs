@@ -76,8 +76,8 @@ pub(crate) struct Lane {
     begun: VecDeque<Instant>,
     /// How long the last POST took.
     pub(crate) took: Duration,
-    /// It stands in line for its account's share.
-    pub(crate) in_line: bool,
+    /// Since when it stands in line for its account's share.
+    pub(crate) in_line: Option<Instant>,
     /// Nothing is sent before this: it cannot be signed, or the endpoint said
     /// that it is gone.
     pub(crate) held_until: Option<Instant>,
@@ -114,7 +114,7 @@ impl Lane {
             in_flight: 0,
             begun: VecDeque::new(),
             took: Duration::ZERO,
-            in_line: false,
+            in_line: None,
             held_until: None,
             wake_at: None,
             part: 0,
@@ -327,14 +327,27 @@ impl Lane {
         self.queue.len() + self.tests.len()
     }
 
-    /// Since when the oldest of them waits. What was put back in front is no
-    /// younger than what stands behind it.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
+    /// How many of them wait for nothing but a place among the POSTs of all: neither its
+    /// own limits nor its failures hold them back.
+    pub(crate) fn ready(&self, now: Instant) -> usize {
+        if self.in_line.is_some() && self.gate(now) == Gate::Open {
+            self.queued()
+        } else {
+            0
+        }
+    }
+
+    /// Since when the oldest in memory waits for a place. What was put back in front is
+    /// no younger than what stands behind it.
+    pub(crate) fn ready_since(&self) -> Option<Instant> {
         let first = |queue: &VecDeque<Item>| queue.front().map(|item| item.arrived_at);
-        [first(&self.queue), first(&self.tests)]
-            .into_iter()
-            .flatten()
-            .min()
+        let came = [first(&self.queue), first(&self.tests)];
+        self.in_line.max(came.into_iter().flatten().min())
+    }
+
+    /// Whether it only gets probes.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.breaker.probe_at().is_some() && !self.is_closed()
     }
 
     /// Whether nothing would be lost with it.
@@ -342,7 +355,7 @@ impl Lane {
         let unused = now.saturating_duration_since(self.last_used);
         self.queued() == 0
             && self.in_flight == 0
-            && !self.in_line
+            && self.in_line.is_none()
             && self.backlog.is_done()
             && self.held_until.is_none_or(|until| until <= now)
             && self.pacer.as_ref().is_none_or(|pacer| pacer.is_idle(now))

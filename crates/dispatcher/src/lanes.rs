@@ -129,8 +129,10 @@ pub(crate) struct Census {
     pub(crate) in_flight: usize,
     /// Waiting in memory.
     pub(crate) queued: usize,
-    /// Since when the oldest of them waits.
-    pub(crate) oldest: Option<Instant>,
+    /// Those of them that wait for a place alone.
+    pub(crate) ready: usize,
+    /// Since when the oldest of those does.
+    pub(crate) ready_since: Option<Instant>,
     /// Waiting in PARKED, about.
     pub(crate) parked: u64,
     /// Endpoints that only get probes.
@@ -292,10 +294,9 @@ impl Lanes {
         while self.unrecorded < MAX_UNRECORDED
             && let Some(endpoint) = self.share.next(now)
         {
-            if let Some(lane) = self.lanes.get_mut(&endpoint) {
-                lane.in_line = false;
-            }
-            self.pump_one(endpoint, now);
+            let lane = self.lanes.get_mut(&endpoint);
+            let since = lane.and_then(|lane| lane.in_line.take());
+            self.pump_one(endpoint, since.unwrap_or(now), now);
         }
         std::mem::take(&mut self.actions)
     }
@@ -341,16 +342,16 @@ impl Lanes {
         }
     }
 
-    /// Its turn in line: one, and to the end of the line again.
-    fn pump_one(&mut self, endpoint: EndpointId, now: Instant) {
+    /// Its turn in line, where it stands `since` then: one, and to the end of it again.
+    fn pump_one(&mut self, endpoint: EndpointId, since: Instant, now: Instant) {
         if self.send_next(endpoint, true, now) {
             self.touched.insert(endpoint);
             if let Some(lane) = self.lanes.get_mut(&endpoint)
                 && lane.gate(now) == Gate::Open
                 && lane.queued() > 0
-                && !lane.in_line
+                && lane.in_line.is_none()
             {
-                lane.in_line = true;
+                lane.in_line = Some(since);
                 let account = lane.account.clone();
                 self.share.wait(&account, endpoint);
             }
@@ -381,7 +382,7 @@ impl Lanes {
             }
             return true;
         }
-        if lane.in_line || (owned.calming && lane.is_slow(now)) {
+        if lane.in_line.is_some() || (owned.calming && lane.is_slow(now)) {
             return false;
         }
         match lane.gate(now) {
@@ -393,7 +394,7 @@ impl Lanes {
             }
         }
         if self.unrecorded >= MAX_UNRECORDED || !self.share.start(&lane.account, in_turn, now) {
-            lane.in_line = true;
+            lane.in_line = Some(now);
             let account = lane.account.clone();
             self.share.wait(&account, endpoint);
             return false;
@@ -416,7 +417,7 @@ impl Lanes {
         }
     }
 
-    pub(crate) fn census(&self) -> Census {
+    pub(crate) fn census(&self, now: Instant) -> Census {
         let mut census = Census {
             lanes: self.lanes.len(),
             in_flight: self.share.in_flight(),
@@ -424,9 +425,14 @@ impl Lanes {
         };
         for lane in self.lanes.values() {
             census.queued += lane.queued();
-            census.oldest = [census.oldest, lane.oldest()].into_iter().flatten().min();
+            let ready = lane.ready(now);
+            if ready > 0 {
+                census.ready += ready;
+                let since = [census.ready_since, lane.ready_since()];
+                census.ready_since = since.into_iter().flatten().min();
+            }
             census.parked += lane.backlog.waiting();
-            census.paused += usize::from(lane.breaker.probe_at().is_some());
+            census.paused += usize::from(lane.is_paused());
         }
         census
     }

@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
 #[derive(Debug, Clone)]
 pub(crate) struct Gauges {
     in_flight: Gauge<u64>,
+    queued: Gauge<u64>,
     ready: Gauge<u64>,
     oldest: Gauge<f64>,
     parked: Gauge<u64>,
@@ -37,6 +38,7 @@ impl Gauges {
     pub(crate) fn new() -> Self {
         Self {
             in_flight: metric::ATTEMPTS_IN_FLIGHT.gauge(),
+            queued: metric::DELIVERIES_QUEUED.gauge(),
             ready: metric::DELIVERIES_READY.gauge(),
             oldest: metric::OLDEST_READY_AGE.seconds(),
             parked: metric::DELIVERIES_PARKED.gauge(),
@@ -47,9 +49,10 @@ impl Gauges {
 
     pub(crate) fn set(&self, census: Census, now: Instant) {
         self.in_flight.record(census.in_flight as u64, &[]);
-        self.ready.record(census.queued as u64, &[]);
+        self.queued.record(census.queued as u64, &[]);
+        self.ready.record(census.ready as u64, &[]);
         let age = census
-            .oldest
+            .ready_since
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         self.oldest.record(age.as_secs_f64(), &[]);
         self.parked.record(census.parked, &[]);

@@ -1,11 +1,12 @@
 //! One partition that this process owns: take it over, take in its deliveries,
 //! let it go.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Consumer, EndpointDirectory, ErasureDirectory, Message};
-use domain::{EndpointId, Partition};
+use domain::{Cause, EndpointId, Outcome, Partition};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -122,8 +123,20 @@ impl Tenure {
         let since = now().minus(MEMORY);
         let mut recent = shared.broker.recent_records(self.partition, since).await;
         let mut settled = SettledSet::default();
+        let mut failing: HashMap<EndpointId, u32> = HashMap::new();
         while let Some(records) = recent.next().await {
             for record in &records {
+                match &record.outcome {
+                    // A test's says nothing about the endpoint.
+                    Outcome::Attempt(attempt) if record.cause != Cause::Test => {
+                        if attempt.failure.is_some() {
+                            *failing.entry(record.endpoint_id).or_default() += 1;
+                        } else {
+                            failing.remove(&record.endpoint_id);
+                        }
+                    }
+                    _ => {}
+                }
                 if let Some(settlement) = Settlement::of(record) {
                     let key = (record.delivery_id, record.attempt_number);
                     settled.settle(key, settlement, now());
@@ -135,6 +148,7 @@ impl Tenure {
             epoch: self.epoch,
             deadline: self.deadline.clone(),
             settled,
+            failing,
             parked: self.parked(shared).await,
         }
     }

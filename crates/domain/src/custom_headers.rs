@@ -67,7 +67,7 @@ impl CustomHeaders {
     /// Checks names and values: at most 16 headers and 4 KiB, names that are
     /// HTTP tokens (RFC 9110, section 5.6.2) of up to 64 characters and not
     /// kept for Postrider or the connection, values of up to 1,024 visible
-    /// ASCII characters with spaces between them.
+    /// ASCII characters with spaces between them, and not [`REDACTED`].
     ///
     /// # Errors
     ///
@@ -94,6 +94,12 @@ impl CustomHeaders {
                 return Err(fault(format!(
                     "the value of {name} is not acceptable; use 1 to {MAX_VALUE_CHARS} visible \
                      ASCII characters, with spaces only between them"
+                )));
+            }
+            if *value == REDACTED {
+                return Err(fault(format!(
+                    "the value of {name} is the mask that stands for one which is not shown; \
+                     send the value itself, or leave `headers` out to keep all of them"
                 )));
             }
             checked.push((name, value));
@@ -250,6 +256,8 @@ mod tests {
         for good in ["v", "Bearer a b==", &"v".repeat(1_024)] {
             assert!(check("a", good).is_ok(), "{good}");
         }
+        let mask = check("a", REDACTED).unwrap_err();
+        assert!(mask.message.contains("mask"), "{mask:?}");
         for bad in ["", " ", " v", "v ", "hush\r\nx: y", "hüsh", "hush\t"] {
             let violation = check("a", bad).unwrap_err();
             assert!(!violation.message.contains("hush"), "{violation:?}");

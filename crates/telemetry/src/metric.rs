@@ -93,10 +93,12 @@ metrics! {
     DELIVERIES_ENDED "postrider.deliveries.ended" Kind::Counter, "{delivery}", "dispatcher",
         ["state": "`succeeded`, `failed`, `cancelled`"],
         "Deliveries that came to their end.";
+    DELIVERIES_QUEUED "postrider.deliveries.queued" Kind::Gauge, "{delivery}", "dispatcher", [],
+        "Deliveries in memory that have not been begun.";
     DELIVERIES_READY "postrider.deliveries.ready" Kind::Gauge, "{delivery}", "dispatcher", [],
-        "Deliveries in memory that wait for their turn.";
+        "Those of them that only wait for a place among all POSTs: their endpoints' own limits and failures do not hold them back.";
     OLDEST_READY_AGE "postrider.deliveries.oldest_ready_age" Kind::SharedGauge, "s", "dispatcher", [],
-        "How long the oldest of those has waited in its process; 0 if there is none.";
+        "How long the oldest of the ready ones has waited for that; 0 if there is none.";
     DELIVERIES_PARKED "postrider.deliveries.parked" Kind::Gauge, "{delivery}", "dispatcher", [],
         "Deliveries in PARKED, about.";
     DELIVERIES_DEFERRED "postrider.deliveries.deferred" Kind::Counter, "{delivery}", "dispatcher",

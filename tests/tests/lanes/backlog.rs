@@ -138,7 +138,7 @@ async fn many_paused_endpoints_take_little_memory((): ()) -> Result<()> {
     let grown = after.saturating_sub(before);
     let queued = world
         .deployment
-        .metric("dispatcher", "postrider_deliveries_ready")
+        .metric("dispatcher", "postrider_deliveries_queued")
         .await?;
     println!(
         "1000 events of 2 KB wait for each of {PAUSED} paused endpoints: {queued} in memory, {} MiB more",

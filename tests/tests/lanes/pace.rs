@@ -163,7 +163,7 @@ async fn a_pace_is_kept_while_its_owner_changes((): ()) -> Result<()> {
 async fn owner(deployment: &Deployment) -> Result<&'static str> {
     eventually("one of them is the owner", LIMIT, || async {
         for name in ["dispatcher", "dispatcher-2"] {
-            let queued = deployment.metric(name, "postrider_deliveries_ready");
+            let queued = deployment.metric(name, "postrider_deliveries_queued");
             if queued.await? > 0.0 {
                 return Ok(name);
             }

@@ -22,7 +22,7 @@ fn failure(class: FailureClass, message: impl Into<String>) -> Failure {
 pub(super) fn for_status(status: u16) -> Option<Failure> {
     let message = match status {
         200..=299 => return None,
-        300..=399 => format!(
+        301..=303 | 307 | 308 => format!(
             "the endpoint answered {status}, a redirect, and redirects are not followed; change \
              the endpoint's URL to where it leads"
         ),

@@ -1,5 +1,6 @@
 //! Partitions come to this process and go.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use domain::breaker::Breaker;
@@ -11,14 +12,12 @@ use crate::lane::Lane;
 use crate::settled::SettledSet;
 
 impl Lanes {
-    /// The partition is this process's from now on. `parked` names endpoints
-    /// that have something in PARKED.
+    /// The partition is this process's from now on.
     pub(crate) fn gained(
         &mut self,
         partition: Partition,
         epoch: u64,
         settled: SettledSet,
-        parked: Vec<(EndpointId, u64)>,
         now: Instant,
     ) {
         let owned = Owned {
@@ -30,7 +29,23 @@ impl Lanes {
             draining: false,
         };
         self.partitions.insert(partition, owned);
-        self.found(partition, parked, now);
+    }
+
+    /// How often in a row endpoints of the partition have failed with its earlier owner:
+    /// those that it had paused are approached slowly.
+    pub(crate) fn failing(
+        &mut self,
+        partition: Partition,
+        failing: HashMap<EndpointId, u32>,
+        now: Instant,
+    ) {
+        let settings = self.settings.breaker;
+        for (endpoint, failures) in failing {
+            if failures >= settings.failures && !self.lanes.contains_key(&endpoint) {
+                let breaker = Breaker::cautious(settings, now);
+                self.make_lane(partition, endpoint, None, breaker, now);
+            }
+        }
     }
 
     /// Endpoints of the partition have something in PARKED, whether known or

@@ -20,7 +20,7 @@ fn what_can_be_sent_is_sent_at_once() {
     assert_eq!(world.sent_in_order(endpoint), ids);
     world.pass(SECOND);
     assert_eq!(world.most_parked, 0);
-    assert_eq!(world.lanes.census(), Census::default());
+    assert_eq!(world.lanes.census(world.now), Census::default());
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn an_endpoint_that_hangs_parks_what_it_cannot_take() {
         world.pass(SECOND);
     }
     assert_eq!(world.posts.len(), 64);
-    let census = world.lanes.census();
+    let census = world.lanes.census(world.now);
     assert!(
         census.queued <= 200 - 64 && census.in_flight == 64,
         "{census:?}"
@@ -81,7 +81,7 @@ fn an_endpoint_that_fails_gets_probes_and_recovers_slowly() {
     let endpoint = world.endpoint("acme", None);
     world.arrive(endpoint, 10);
     world.pass(SECOND);
-    assert_eq!(world.lanes.census().paused, 1);
+    assert_eq!(world.lanes.census(world.now).paused, 1);
     world.arrive(endpoint, 2_000);
     world.pass(SECOND);
     let start = world.posts.len();
@@ -178,7 +178,7 @@ fn five_hundred_hanging_endpoints_leave_room_for_another_account() {
         assert_eq!(world.posts_to(healthy).len(), before + 1, "round {round}");
         world.pass(10 * MILLI);
     }
-    assert!(world.lanes.census().in_flight <= 200);
+    assert!(world.lanes.census(world.now).in_flight <= 200);
 }
 
 #[test]
@@ -200,12 +200,33 @@ fn lanes_that_have_waited_together_do_not_park_together() {
 }
 
 #[test]
+fn ready_is_what_only_waits_for_a_place() {
+    let mut world = World::new(10, takes(SECOND));
+    let paced = world.endpoint("acme", Some(1));
+    world.arrive(paced, 5);
+    world.pass(3 * SECOND / 2);
+    let census = world.lanes.census(world.now);
+    assert!(census.queued > 0 && census.ready == 0, "{census:?}");
+    assert_eq!(census.ready_since, None);
+    let busy = world.endpoint("acme", None);
+    let came = world.now;
+    world.arrive(busy, 100);
+    world.pass(SECOND / 2);
+    let census = world.lanes.census(world.now);
+    assert!(census.ready > 50, "{census:?}");
+    assert_eq!(census.ready_since, Some(came));
+    world.pass(60 * SECOND);
+    let census = world.lanes.census(world.now);
+    assert_eq!((census.ready, census.ready_since), (0, None));
+}
+
+#[test]
 fn test_events_pass_a_paused_endpoint_and_tell_nothing() {
     let mut world = World::new(1_000, Box::new(|_, _| (MILLI, false)));
     let endpoint = world.endpoint("acme", None);
     world.arrive(endpoint, 10);
     world.pass(SECOND);
-    assert_eq!(world.lanes.census().paused, 1);
+    assert_eq!(world.lanes.census(world.now).paused, 1);
     let mut test = world.item(endpoint);
     test.delivery.cause = domain::Cause::Test;
     let partition = world.lanes.hash.iter().next().unwrap();
@@ -230,18 +251,34 @@ fn a_partition_is_let_go_of_when_nothing_is_under_way() {
     assert!(world.lanes.is_drained(partition));
     assert_eq!(world.posts.len(), sent);
     world.lanes.lost(partition);
-    assert_eq!(world.lanes.census(), Census::default());
+    assert_eq!(world.lanes.census(world.now), Census::default());
     assert!(!world.parked.is_empty());
 
     // Whoever is next finds what is parked.
     let parked = world.parked.values().map(|(of, _)| (*of, 1)).collect();
     world
         .lanes
-        .gained(partition, EPOCH, SettledSet::default(), parked, world.now);
+        .gained(partition, EPOCH, SettledSet::default(), world.now);
+    world.lanes.found(partition, parked, world.now);
     let waiting: usize = world.parked.values().map(|(_, list)| list.len()).sum();
     world.pass(SECOND * (u32::try_from(waiting).unwrap() + 2));
     assert!(world.parked.is_empty());
     assert_eq!(world.posts.len(), sent + waiting);
+}
+
+#[test]
+fn who_is_next_approaches_slowly_what_has_failed() {
+    let mut world = World::new(1_000, Box::new(|_, _| (MILLI, false)));
+    let (paused, seldom) = (world.endpoint("acme", None), world.endpoint("acme", None));
+    let partition = world.lanes.hash.iter().next().unwrap();
+    let failing = [(paused, 10), (seldom, 9)].into();
+    world.lanes.failing(partition, failing, world.now);
+    world.arrive(paused, 40);
+    world.settle();
+    assert_eq!(world.posts.len(), 1);
+    world.arrive(seldom, 5);
+    world.settle();
+    assert_eq!(world.posts.len(), 6);
 }
 
 #[test]
@@ -321,7 +358,7 @@ mod random {
             for (which, count, wait) in arrivals {
                 let (endpoint, _) = endpoints[which % endpoints.len()];
                 expected.extend(world.arrive(endpoint, count));
-                prop_assert!(world.lanes.census().in_flight <= capacity);
+                prop_assert!(world.lanes.census(world.now).in_flight <= capacity);
                 world.pass(MILLI * u32::try_from(wait).unwrap());
             }
             let mut patience = 3_000;
@@ -335,7 +372,7 @@ mod random {
             expected.sort_unstable();
             prop_assert_eq!(sent, expected);
             prop_assert!(world.parked.is_empty());
-            prop_assert_eq!(world.lanes.census(), Census::default());
+            prop_assert_eq!(world.lanes.census(world.now), Census::default());
             for (endpoint, limit) in endpoints {
                 if let Some(limit) = limit {
                     let most = most_in_a_second(&world.posts_to(endpoint));
