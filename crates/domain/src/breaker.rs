@@ -68,6 +68,17 @@ impl Breaker {
         breaker
     }
 
+    /// One of an endpoint that has failed so often in a row with somebody else: if that
+    /// opens a breaker, a cautious one.
+    #[must_use]
+    pub fn inherited(settings: Settings, failures: u32, now: Instant) -> Self {
+        if failures >= settings.failures {
+            return Self::cautious(settings, now);
+        }
+        let state = State::Closed { failures };
+        Self { settings, state }
+    }
+
     /// POSTs that may be in flight at once.
     #[must_use]
     pub fn at_once(&self, now: Instant) -> u32 {

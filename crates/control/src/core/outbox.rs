@@ -55,10 +55,9 @@ impl Control {
         if !self.0.deps.broker.is_connected() {
             return;
         }
-        match timeout(SHOWN, self.drain(mark)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, ?mark, "shown before it is told"),
-            Err(_) => debug!(?mark, "shown before it is told"),
+        let told = timeout(SHOWN, self.drain(mark)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            debug!(?told, ?mark, "shown before it is told");
         }
     }
 

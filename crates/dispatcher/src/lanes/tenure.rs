@@ -39,10 +39,9 @@ impl Lanes {
         failing: HashMap<EndpointId, u32>,
         now: Instant,
     ) {
-        let settings = self.settings.breaker;
         for (endpoint, failures) in failing {
-            if failures >= settings.failures && !self.lanes.contains_key(&endpoint) {
-                let breaker = Breaker::cautious(settings, now);
+            if !self.lanes.contains_key(&endpoint) {
+                let breaker = Breaker::inherited(self.settings.breaker, failures, now);
                 self.make_lane(partition, endpoint, None, breaker, now);
             }
         }

@@ -279,6 +279,9 @@ fn who_is_next_approaches_slowly_what_has_failed() {
     world.arrive(seldom, 5);
     world.settle();
     assert_eq!(world.posts.len(), 6);
+    // Its tenth failure in a row is the first one here.
+    world.pass(SECOND);
+    assert_eq!(world.lanes.census(world.now).paused, 2);
 }
 
 #[test]

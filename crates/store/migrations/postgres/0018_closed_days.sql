@@ -60,25 +60,14 @@ BEGIN
 END $$;
 
 -- As before, and a table that is made for a day that is closed reopens it.
-CREATE OR REPLACE FUNCTION make_day(divided TEXT, day BIGINT) RETURNS VOID LANGUAGE plpgsql AS $$
-DECLARE
-    part TEXT := name_of_day(divided, day);
-    first BIGINT := day * 86400000;
+ALTER FUNCTION make_day RENAME TO make_table_of_day;
+CREATE FUNCTION make_day(divided TEXT, day BIGINT) RETURNS VOID LANGUAGE plpgsql AS $$
 BEGIN
-    IF to_regclass(part) IS NOT NULL THEN
-        RETURN;
+    IF to_regclass(name_of_day(divided, day)) IS NULL THEN
+        PERFORM make_table_of_day(divided, day);
+        INSERT INTO reopened_days (day)
+        SELECT closed_days.day FROM closed_days WHERE closed_days.day = make_day.day;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('postrider.' || divided));
-    IF to_regclass(part) IS NOT NULL THEN
-        RETURN;
-    END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH '
-        '(autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_insert_threshold = -1)',
-        part, divided);
-    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-        divided, part, first, first + 86400000);
-    INSERT INTO reopened_days (day)
-    SELECT closed_days.day FROM closed_days WHERE closed_days.day = make_day.day;
 END $$;
 
 -- The table of the 32 days that a day is one of, where it is missing.

@@ -165,8 +165,9 @@ impl History {
     }
 
     /// Erasures that may have something left to do, the one that was worked on longest
-    /// ago first: each gets its turn, though others before it may only wait. Of those of deleted endpoints the first
-    /// only: what it removes from the streams is of all of them.
+    /// ago first: each gets its turn, though others before it may only wait. Of those of
+    /// deleted endpoints the first only: what it removes from the streams is of all of
+    /// them.
     ///
     /// # Errors
     ///

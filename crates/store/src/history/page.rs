@@ -65,7 +65,7 @@ impl Beside {
 /// An event's id and instant, by which rows of it are found.
 pub(super) type EventKey = (Uuid, i64);
 
-/// EventKeys of rows that one statement looks up.
+/// Keys of rows that one statement looks up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventKeys<'keys> {
     keys: &'keys [EventKey],
@@ -144,7 +144,16 @@ macro_rules! span {
         let part: $crate::history::span::Span = $part;
         let cursor: Option<&domain::page::Cursor> = $cursor;
         let backwards = $crate::history::page::is_backwards(cursor);
-        between!($query, $time, part);
+        if part.is_short() {
+            $query.push(part.literal($time));
+        } else {
+            $query
+                .push(concat!(" AND ", $time, " >= "))
+                .push_bind(part.first);
+            $query
+                .push(concat!(" AND ", $time, " <= "))
+                .push_bind(part.last);
+        }
         if let Some(cursor) = cursor {
             let beyond = if backwards { ") > (" } else { ") < (" };
             $query
@@ -160,23 +169,6 @@ macro_rules! span {
     }};
 }
 
-/// Adds that an instant lies in a span.
-macro_rules! between {
-    ($query:ident, $time:literal, $span:expr) => {{
-        let span: $crate::history::span::Span = $span;
-        if span.is_short() {
-            $query.push(span.literal($time));
-        } else {
-            $query
-                .push(concat!(" AND ", $time, " >= "))
-                .push_bind(span.first);
-            $query
-                .push(concat!(" AND ", $time, " <= "))
-                .push_bind(span.last);
-        }
-    }};
-}
-
 /// Whether a list goes from a cursor towards what is newer.
 pub(super) fn is_backwards(cursor: Option<&Cursor>) -> bool {
     cursor.is_some_and(|cursor| cursor.direction == Direction::Prev)
@@ -188,7 +180,7 @@ pub(super) fn at_most(rows: usize) -> i64 {
 }
 
 impl History {
-    /// EventKeys of rows to look up, in groups to be asked for at once: each row may be a read
+    /// Keys of rows to look up, in groups to be asked for at once: each row may be a read
     /// of the disk or several. SQLite reads what it has at hand, in one go.
     pub(super) fn at_once<'keys>(
         &self,
