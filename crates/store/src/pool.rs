@@ -157,6 +157,9 @@ impl Pool {
                 .pragma("cache_size", CACHE)
                 // What is deleted is overwritten: it may have been erased.
                 .pragma("secure_delete", "ON")
+                // What a statement that is refused midway takes back is some pages for
+                // each batch. It would go into a file otherwise, to be forgotten.
+                .pragma("temp_store", "MEMORY")
                 .pragma("wal_autocheckpoint", CHECKPOINT);
             let pool = |connections, options| {
                 SqlitePoolOptions::new()
@@ -240,7 +243,15 @@ impl Pool {
             ..Migrator::DEFAULT
         };
         let migrated = match &self.0 {
-            Engine::Sqlite { write, .. } => migrator(&SQLITE).run(write).await,
+            Engine::Sqlite { write, .. } => {
+                let mut connection = write.acquire().await?;
+                // The rows of an index that is made are sorted there.
+                connection.execute("PRAGMA temp_store = FILE").await?;
+                let migrating = migrator(&SQLITE);
+                let migrated = migrating.run_direct(None, &mut *connection, false).await;
+                connection.execute("PRAGMA temp_store = MEMORY").await?;
+                migrated
+            }
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
                 let migrating = migrator(&POSTGRES);
