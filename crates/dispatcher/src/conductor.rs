@@ -318,7 +318,7 @@ impl Conductor {
                 let deadline = self.deadline_of(&item);
                 let spans = Box::new(Spans::begin(&item.delivery, deliver.in_trace));
                 let context = spans.post.clone();
-                let work = Work::new(handle, item, true);
+                let mut work = Work::new(handle, item, true);
                 let attempt = async move {
                     let step = match (&work.item, &deadline) {
                         (Some(item), Some(deadline)) => {
@@ -326,13 +326,17 @@ impl Conductor {
                         }
                         _ => Err(Unsettled::NotOwned),
                     };
-                    work.posted(&deliver, step).await;
+                    work.posted(&step);
+                    match step {
+                        Ok(step) => work.conclude(&deliver, step).await,
+                        Err(reason) => work.give_up(&reason),
+                    }
                 };
                 self.tasks.spawn(trace::within(context, attempt));
             }
             Action::End(item, end) => {
                 let step = Step::end(&item.delivery, end);
-                let work = Work::new(handle, item, false);
+                let mut work = Work::new(handle, item, false);
                 self.tasks
                     .spawn(async move { work.conclude(&deliver, step).await });
             }

@@ -102,11 +102,10 @@ impl Role {
                     // This one and those behind it come again as well.
                     () = shutdown.cancelled() => break 'working,
                 };
-                let work = worker.clone().work(message, endpoints.clone(), revision);
-                under_way.spawn(async move {
-                    work.await;
-                    drop(taken);
-                });
+                // It is never closed.
+                let Ok(taken) = taken else { break 'working };
+                let worker = worker.clone();
+                under_way.spawn(worker.work(message, endpoints.clone(), revision, taken));
             }
         }
         while let Some(done) = under_way.join_next().await {

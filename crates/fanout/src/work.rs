@@ -13,6 +13,7 @@ use futures::future::try_join_all;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
 use telemetry::metric;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, warn};
 
 use crate::plan::plan;
@@ -62,8 +63,15 @@ impl Worker {
         }
     }
 
-    /// Plans and publishes; the message is acked when all of it is stored.
-    pub(crate) async fn work(self, message: Message, endpoints: EndpointDirectory, revision: u64) {
+    /// Plans and publishes; the message is acked when all of it is stored, and its room
+    /// free then.
+    pub(crate) async fn work(
+        self,
+        message: Message,
+        endpoints: EndpointDirectory,
+        revision: u64,
+        _room: OwnedSemaphorePermit,
+    ) {
         let event = match message.event() {
             Ok(event) => event,
             Err(error) => return message.terminate(&error).await,

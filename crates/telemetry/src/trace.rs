@@ -38,12 +38,13 @@ pub fn current() -> Option<TraceContext> {
 }
 
 /// Does `work` in `context`. Tasks that it spawns are outside.
-pub async fn within<F: Future>(context: TraceContext, work: F) -> F::Output {
+// An async fn would hold the work twice: as it was given, and as it is done.
+pub fn within<F: Future>(context: TraceContext, work: F) -> impl Future<Output = F::Output> {
     let scope = Scope {
         context,
         notes: None,
     };
-    CURRENT.scope(scope, work).await
+    CURRENT.scope(scope, work)
 }
 
 /// As [`within`], and gives what the work [noted](note) for its span.

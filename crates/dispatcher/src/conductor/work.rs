@@ -29,21 +29,17 @@ impl Work {
 
     /// The exchange is over: the endpoint may get the next one, while this one
     /// is being recorded.
-    pub(super) async fn posted(mut self, deliver: &Deliver, step: Result<Step, Unsettled>) {
-        if let (Ok(Step { gone: Some(_), .. }), Some(item)) = (&step, &self.item) {
+    pub(super) fn posted(&mut self, step: &Result<Step, Unsettled>) {
+        if let (Ok(Step { gone: Some(_), .. }), Some(item)) = (step, &self.item) {
             // Before its place is free for the next one.
             self.handle.tell(News::Gone(item.delivery.endpoint_id));
         }
         let tells = self.item.as_ref().is_some_and(|item| !item.is_test());
         let result = step.as_ref().ok().and_then(Step::succeeded);
         self.leave_flight(result.filter(|_| tells));
-        match step {
-            Ok(step) => self.conclude(deliver, step).await,
-            Err(reason) => self.give_up(&reason),
-        }
     }
 
-    pub(super) async fn conclude(mut self, deliver: &Deliver, step: Step) {
+    pub(super) async fn conclude(&mut self, deliver: &Deliver, step: Step) {
         let Some(item) = &self.item else { return };
         match deliver.conclude(item, step).await {
             Ok(settlement) => {
@@ -55,7 +51,7 @@ impl Work {
         }
     }
 
-    fn give_up(&mut self, reason: &Unsettled) {
+    pub(super) fn give_up(&mut self, reason: &Unsettled) {
         let Some(item) = self.item.take() else { return };
         if matches!(reason, Unsettled::Publish(_)) {
             error!(%reason, delivery = %item.delivery.id, "an outcome of {} was refused", item.delivery.id);
