@@ -101,11 +101,13 @@ impl From<Attempt> for Row {
     }
 }
 
-/// The status, or why there is none.
+/// The status, and what went wrong beside it: a 200 whose body never ends is a timeout.
 pub(super) fn response(status: Option<u32>, failure_class: &str) -> String {
-    match status {
-        Some(status) => status.to_string(),
-        None => failure_class.replace('_', " "),
+    let class = failure_class.replace('_', " ");
+    match (status, failure_class) {
+        (Some(status), "" | "http_status") => status.to_string(),
+        (Some(status), _) => format!("{status}, {class}"),
+        (None, _) => class,
     }
 }
 

@@ -66,11 +66,32 @@ fn is_erased(event: &Value) -> bool {
     event["erased"] == true
 }
 
-/// The HTTP status, else why there was none.
+/// The HTTP status, and what went wrong beside it: a 200 whose body never ends is a
+/// timeout.
 fn answer(row: &Value) -> String {
-    if row["response_status"].is_null() {
-        text(&row["failure_class"])
-    } else {
-        text(&row["response_status"])
+    let (status, class) = (&row["response_status"], &row["failure_class"]);
+    match class.as_str() {
+        Some(class) if status.is_u64() && class != "http_status" => format!("{status}, {class}"),
+        Some(class) if status.is_null() => class.to_owned(),
+        _ => text(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_says_what_went_wrong_beside_its_status() {
+        let of = |status: Value, class: Value| {
+            answer(&json!({"response_status": status, "failure_class": class}))
+        };
+        assert_eq!(of(json!(200), Value::Null), "200");
+        assert_eq!(of(json!(500), json!("http_status")), "500");
+        assert_eq!(of(json!(200), json!("timeout")), "200, timeout");
+        assert_eq!(of(Value::Null, json!("tls")), "tls");
+        assert_eq!(of(Value::Null, Value::Null), "-");
     }
 }
