@@ -43,6 +43,7 @@ use uuid::Uuid;
 
 use crate::Pool;
 use alike::Alike;
+use fates::Earlier;
 use page::Beside;
 
 pub use account_retention::AccountRetention;
@@ -66,6 +67,7 @@ pub struct History {
     pool: Pool,
     alike: Alike,
     beside: Beside,
+    earlier: Earlier,
 }
 
 impl History {
@@ -76,6 +78,7 @@ impl History {
             pool,
             alike: Alike::default(),
             beside: Beside::default(),
+            earlier: Earlier::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What became of events.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use domain::{NotSent, Timestamp};
 use sqlx::QueryBuilder;
@@ -10,6 +12,28 @@ use super::events::EventColumns;
 use super::page::{EventKey, EventKeys};
 use super::{DeliveryRow, EventRow, History, texts};
 use crate::Error;
+
+/// How long it holds that nothing stands in `not_sent`, or something.
+const HOLDS: Duration = Duration::from_secs(600);
+
+/// Whether anything stands in `not_sent`, and since when that is known. Only versions
+/// before this one have written there, and looking there is a third of the work where
+/// nothing does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Earlier(Arc<Mutex<Option<(Instant, bool)>>>);
+
+impl Earlier {
+    fn known(&self) -> Option<bool> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, is_there) = known?;
+        (at.elapsed() < HOLDS).then_some(is_there)
+    }
+
+    fn learn(&self, is_there: bool) {
+        let known = Some((Instant::now(), is_there));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}
 
 /// A delivery of an event, an endpoint that does not get it, or its plan.
 #[derive(Debug, sqlx::FromRow)]
@@ -111,7 +135,9 @@ impl History {
 
     /// What became of events, by id and instant.
     pub(super) async fn fates(&self, keys: &[EventKey]) -> Result<Fates, Error> {
-        let asked = self.at_once(keys).map(|keys| self.told_of(keys));
+        let has_earlier = self.has_earlier().await?;
+        let tell = |keys| self.told_of(keys, has_earlier);
+        let asked = self.at_once(keys).map(tell);
         let told = self.beside.all(asked.collect()).await?;
         let mut fates = Fates::default();
         for told in told.into_iter().flatten() {
@@ -125,7 +151,7 @@ impl History {
     /// In one statement: so a plan is not seen without its deliveries, and there is
     /// one way to the database. No order, which would tempt the planner to walk an
     /// index that has it.
-    async fn told_of(&self, keys: EventKeys<'_>) -> Result<Vec<Told>, Error> {
+    async fn told_of(&self, keys: EventKeys<'_>, has_earlier: bool) -> Result<Vec<Told>, Error> {
         reading!(self.pool, connection => {
             let mut query = QueryBuilder::default();
             // The columns have the types of the first part.
@@ -135,11 +161,25 @@ impl History {
             query.push(" UNION ALL ");
             let plans = "SELECT event_id, NULL, NULL, '', '', '', 0, NULL, not_sent FROM plans";
             keys.look_up(&mut query, plans, "event_id");
-            query.push(" UNION ALL ");
-            let not_sent =
-                "SELECT event_id, NULL, endpoint_id, '', '', reason, 0, NULL, NULL FROM not_sent";
-            keys.look_up(&mut query, not_sent, "event_id");
+            if has_earlier {
+                query.push(" UNION ALL ");
+                let not_sent = "SELECT event_id, NULL, endpoint_id, '', '', reason, 0, NULL, NULL \
+                    FROM not_sent";
+                keys.look_up(&mut query, not_sent, "event_id");
+            }
             Ok(query.build_query_as().persistent(false).fetch_all(&mut *connection).await?)
         })
+    }
+
+    async fn has_earlier(&self) -> Result<bool, Error> {
+        if let Some(is_there) = self.earlier.known() {
+            return Ok(is_there);
+        }
+        let is_there = reading!(self.pool, connection => {
+            let text = "SELECT EXISTS (SELECT 1 FROM not_sent)";
+            Ok(sqlx::query_scalar(text).fetch_one(&mut *connection).await?)
+        })?;
+        self.earlier.learn(is_there);
+        Ok(is_there)
     }
 }
