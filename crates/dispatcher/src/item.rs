@@ -191,6 +191,14 @@ async fn ack_all(ends: impl IntoIterator<Item = End>) {
 
 #[cfg(test)]
 impl Source {
+    /// Deliveries of its message that are not done.
+    pub(crate) fn undone(&self) -> usize {
+        match self {
+            Self::Message(held) => held.left.load(Ordering::Acquire),
+            Self::Parked(_) => 0,
+        }
+    }
+
     /// A message that nobody waits for.
     pub(crate) fn nowhere() -> Self {
         Self::Message(Arc::new(Held {

@@ -249,8 +249,8 @@ impl Pool {
                 connection.execute("PRAGMA temp_store = FILE").await?;
                 let migrating = migrator(&SQLITE);
                 let migrated = migrating.run_direct(None, &mut *connection, false).await;
-                connection.execute("PRAGMA temp_store = MEMORY").await?;
-                migrated
+                let restored = connection.execute("PRAGMA temp_store = MEMORY").await;
+                migrated.and(restored.map(drop).map_err(MigrateError::Execute))
             }
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;

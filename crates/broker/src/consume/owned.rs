@@ -136,10 +136,6 @@ impl Owned {
             ack_wait: Self::ACK_WAIT,
             filter_subject: self.queue.filter(self.partition),
             max_ack_pending: Self::MAX_HELD,
-            // What has been given and not acked is worth nothing to the next epoch, and
-            // if nats-server forgets it, it all comes again and is told apart here. On
-            // disk it is a file written anew for each few acks.
-            memory_storage: true,
             ..pull::Config::default()
         }
     }

@@ -72,7 +72,7 @@ impl Lanes {
                 self.touched.insert(endpoint);
             }
             _ => {
-                self.free(item.key(), partition);
+                self.free(item.key(), partition, now);
                 item.give_back();
             }
         }
@@ -96,7 +96,7 @@ impl Lanes {
         }
         for item in items {
             if sequence.is_none() {
-                self.free(item.key(), partition);
+                self.free(item.key(), partition, now);
                 item.give_back();
                 continue;
             }
@@ -117,13 +117,13 @@ impl Lanes {
         }
     }
 
-    /// Frees an attempt. Copies that waited for it are not needed: it comes
-    /// again itself.
-    pub(super) fn free(&mut self, key: Key, partition: Partition) {
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            for copy in owned.settled.free(key) {
-                self.release(copy);
-            }
+    /// Frees an attempt. A copy that waited for it takes its place: where it is the
+    /// same message, given again, its ack would take away what is given back.
+    pub(super) fn free(&mut self, key: Key, partition: Partition, now: Instant) {
+        let owned = self.partitions.get_mut(&partition);
+        let copies = owned.map(|owned| owned.settled.free(key));
+        for copy in copies.unwrap_or_default() {
+            self.arrive(partition, copy, now);
         }
     }
 

@@ -103,7 +103,10 @@ impl Lanes {
             .flat_map(Lane::give_back)
             .collect();
         for item in waiting {
-            self.free(item.key(), partition);
+            if let Some(owned) = self.partitions.get_mut(&partition) {
+                let copies = owned.settled.free(item.key());
+                copies.into_iter().for_each(Item::give_back);
+            }
             item.give_back();
         }
     }

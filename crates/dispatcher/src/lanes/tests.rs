@@ -310,24 +310,72 @@ fn before_a_partition_is_let_go_of_others_do_not_wait_for_what_hangs() {
     assert_eq!(world.posts_to(hangs).len(), 1);
 }
 
+/// The same, in a message of its own.
+fn copy_of(item: &Item) -> Item {
+    Item {
+        delivery: item.delivery.clone(),
+        source: Source::nowhere(),
+        epoch: EPOCH,
+        arrived_at: item.arrived_at,
+    }
+}
+
 #[test]
 fn what_comes_twice_is_sent_once() {
     let mut world = World::new(1_000, takes(SECOND));
     let endpoint = world.endpoint("acme", None);
     let item = world.item(endpoint);
-    let copy = || Item {
-        delivery: item.delivery.clone(),
-        source: Source::nowhere(),
-        epoch: EPOCH,
-        arrived_at: item.arrived_at,
-    };
     let partition = world.lanes.hash.iter().next().unwrap();
     for _ in 0..3 {
-        world.lanes.arrived(partition, vec![copy()], world.now);
+        let copy = copy_of(&item);
+        world.lanes.arrived(partition, vec![copy], world.now);
         world.settle();
         world.pass(SECOND * 2 / 3);
     }
     assert_eq!(world.posts.len(), 1);
+}
+
+/// What comes again may be the same message: its ack would take away what is given
+/// back.
+#[test]
+fn a_copy_takes_the_place_of_what_is_given_back() {
+    let mut world = World::new(1_000, takes(SECOND));
+    let endpoint = world.endpoint("acme", None);
+    let item = world.item(endpoint);
+    let copy = copy_of(&item);
+    let held = copy.source.clone();
+    let (now, now_is) = (world.now, Timestamp::from_unix_millis(0));
+    let partition = world.lanes.hash.iter().next().unwrap();
+    let posted = |lanes: &mut Lanes| {
+        let actions = lanes.advance(now, now_is).into_iter();
+        let mut posts = actions.filter_map(|action| match action {
+            Action::Post(item, _) => Some(item),
+            _ => None,
+        });
+        posts.next()
+    };
+    let lanes = &mut world.lanes;
+    lanes.arrived(partition, vec![item], now);
+    let first = posted(lanes).unwrap();
+    lanes.arrived(partition, vec![copy], now);
+    assert!(posted(lanes).is_none(), "it follows");
+
+    lanes.unsettled(first, false, now);
+    assert_eq!(held.undone(), usize::MAX, "it is not done");
+    assert!(posted(lanes).is_some(), "it is sent in its place");
+}
+
+#[test]
+fn copies_are_given_back_with_what_waits() {
+    let mut world = World::new(1_000, takes(SECOND));
+    let endpoint = world.endpoint("acme", None);
+    let item = world.item(endpoint);
+    let copy = copy_of(&item);
+    let held = copy.source.clone();
+    let partition = world.lanes.hash.iter().next().unwrap();
+    world.lanes.arrived(partition, vec![item, copy], world.now);
+    world.lanes.drain(partition);
+    assert_eq!(held.undone(), usize::MAX, "it is not done");
 }
 
 mod random {

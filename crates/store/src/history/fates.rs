@@ -16,9 +16,8 @@ use crate::Error;
 /// How long it holds that nothing stands in `not_sent`, or something.
 const HOLDS: Duration = Duration::from_secs(600);
 
-/// Whether anything stands in `not_sent`, and since when that is known. Only versions
-/// before this one have written there, and looking there is a third of the work where
-/// nothing does.
+/// Whether anything stands in `not_sent`, and since when that is known. Versions from
+/// before migration 0014 have written there, and looking there is a third of the work.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Earlier(Arc<Mutex<Option<(Instant, bool)>>>);
 
