@@ -179,7 +179,7 @@ async fn deliveries_resume_after_a_restart(mode: Mode) -> Result<()> {
         Ok(())
     })
     .await?;
-    // Leases have not ended by themselves when it is restarted.
+    // Before the retry, and then away for 3 s.
     tokio::time::sleep_until(due - Duration::from_secs(3)).await;
     deployment.kill(victim)?;
     let sent = receiver.received("hook").len();

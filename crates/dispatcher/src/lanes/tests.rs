@@ -320,6 +320,14 @@ fn copy_of(item: &Item) -> Item {
     }
 }
 
+fn given_twice() -> (World, Item, Item) {
+    let mut world = World::new(1_000, takes(SECOND));
+    let endpoint = world.endpoint("acme", None);
+    let item = world.item(endpoint);
+    let copy = copy_of(&item);
+    (world, item, copy)
+}
+
 #[test]
 fn what_comes_twice_is_sent_once() {
     let mut world = World::new(1_000, takes(SECOND));
@@ -339,10 +347,7 @@ fn what_comes_twice_is_sent_once() {
 /// back.
 #[test]
 fn a_copy_takes_the_place_of_what_is_given_back() {
-    let mut world = World::new(1_000, takes(SECOND));
-    let endpoint = world.endpoint("acme", None);
-    let item = world.item(endpoint);
-    let copy = copy_of(&item);
+    let (mut world, item, copy) = given_twice();
     let held = copy.source.clone();
     let (now, now_is) = (world.now, Timestamp::from_unix_millis(0));
     let partition = world.lanes.hash.iter().next().unwrap();
@@ -367,10 +372,7 @@ fn a_copy_takes_the_place_of_what_is_given_back() {
 
 #[test]
 fn copies_are_given_back_with_what_waits() {
-    let mut world = World::new(1_000, takes(SECOND));
-    let endpoint = world.endpoint("acme", None);
-    let item = world.item(endpoint);
-    let copy = copy_of(&item);
+    let (mut world, item, copy) = given_twice();
     let held = copy.source.clone();
     let partition = world.lanes.hash.iter().next().unwrap();
     world.lanes.arrived(partition, vec![item, copy], world.now);
