@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use domain::{
     AcceptedEvent, AccountId, Attempt, AttemptId, Cause, DeliveryId, EndpointId, EventId,
-    EventType, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp, TraceContext,
+    EventType, Headers, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp,
+    TraceContext,
 };
 use harness::postgres::Postgres;
 use store::{Batch, History, Pool};
@@ -197,13 +198,13 @@ impl Story {
 }
 
 fn attempt(event: EventId, at: Timestamp) -> Attempt {
-    let header = |name: &str, value: &str| (name.to_owned(), Bytes::from(value.to_owned()));
+    let header = |name: &'static str, value: &str| (name, value.to_owned());
     Attempt {
         id: AttemptId::new(),
         started_at: at,
         duration: Duration::from_millis(3),
         url: "https://hooks.example.com/postrider/acme".to_owned(),
-        request_headers: vec![
+        request_headers: Headers::from_iter([
             header("content-type", "application/json"),
             header("user-agent", "Postrider/0.1.0"),
             header("webhook-id", &event.to_string()),
@@ -214,13 +215,13 @@ fn attempt(event: EventId, at: Timestamp) -> Attempt {
                 "traceparent",
                 &format!("00-{}-{}-01", "1".repeat(32), "2".repeat(16)),
             ),
-        ],
+        ]),
         response_status: Some(200),
-        response_headers: vec![
+        response_headers: Headers::from_iter([
             header("content-type", "text/plain"),
             header("content-length", "2"),
             header("date", "Tue, 13 May 2025 14:47:54 GMT"),
-        ],
+        ]),
         response_body: Bytes::from_static(b"ok"),
         response_truncated: false,
         failure: None,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use domain::attempt::Failure;
 use domain::{
     AcceptedEvent, AccountId, Attempt, AttemptId, Cause, DeliveryId, EndpointId, EventId,
-    EventType, FailureClass, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp,
-    TraceContext,
+    EventType, FailureClass, Headers, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags,
+    Timestamp, TraceContext,
 };
 use store::Batch;
 use uuid::Uuid;
@@ -215,25 +215,25 @@ fn attempt(
     next_attempt_at: Option<Timestamp>,
     trace: TraceContext,
 ) -> Attempt {
-    let header = |name: &str, value: &str| (name.to_owned(), Bytes::from(value.to_owned()));
+    let header = |name: &'static str, value: &str| (name, value.to_owned());
     Attempt {
         id: AttemptId::from_uuid(made_at(at)),
         started_at: at,
         duration: Duration::from_millis(12),
         url: "https://hooks.example.com/postrider/past".to_owned(),
-        request_headers: vec![
+        request_headers: Headers::from_iter([
             header("content-type", "application/json"),
             header("user-agent", "Postrider/0.1.0"),
             header("webhook-timestamp", "1747147674"),
             header("webhook-signature", &format!("v1,{}", "A".repeat(44))),
             header("x-webhook-signature", &"a".repeat(64)),
-        ],
+        ]),
         response_status: match failure {
             None => Some(200),
             Some(FailureClass::HttpStatus) => Some(500),
             Some(_) => None,
         },
-        response_headers: vec![header("content-type", "text/plain")],
+        response_headers: Headers::from_iter([header("content-type", "text/plain")]),
         response_body: Bytes::from_static(b"ok"),
         response_truncated: false,
         failure: failure.map(|class| Failure {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
-use domain::{Content, Delivery, Outcome, Partition, Plan, Record};
+use domain::{Content, Delivery, Headers, Outcome, Partition, Plan, Record};
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -141,7 +141,7 @@ async fn send_lists<T: Item>(
 
 impl Item for Vec<Delivery> {
     fn encode(items: Vec<Self>) -> Vec<u8> {
-        proto::deliveries_to_list(items.iter().flatten()).encode_to_vec()
+        proto::encode_deliveries(items.iter().flatten())
     }
 
     fn bytes(&self) -> usize {
@@ -166,17 +166,11 @@ impl Item for Plan {
 
 impl Item for Arc<Record> {
     fn encode(items: Vec<Self>) -> Vec<u8> {
-        let records = items.iter().map(|record| (&**record).into()).collect();
-        proto::pipeline::RecordList { records }.encode_to_vec()
+        proto::encode_records(items.iter().map(Arc::as_ref))
     }
 
     fn bytes(&self) -> usize {
-        let headers = |headers: &[(String, Bytes)]| -> usize {
-            headers
-                .iter()
-                .map(|(name, value)| name.len() + value.len() + 8)
-                .sum()
-        };
+        let headers = |headers: &Headers| headers.bytes() + 8 * headers.len();
         ITEM_BYTES
             + match &self.outcome {
                 Outcome::Ended { .. } | Outcome::Deferred { .. } => 0,

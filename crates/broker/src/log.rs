@@ -192,14 +192,12 @@ impl Broker {
                 Some((stored.subject.clone(), list.encode_to_vec()))
             }
             Contents::Records(records) if !records.is_empty() => {
-                let records = records.iter().map(Into::into).collect();
-                let list = pipeline::RecordList { records };
-                Some((stored.subject.clone(), list.encode_to_vec()))
+                Some((stored.subject.clone(), proto::encode_records(&records)))
             }
             Contents::Deliveries(deliveries) => {
                 let partition = self.partitions().of(deliveries.first()?.endpoint_id);
-                let list = proto::deliveries_to_list(&deliveries);
-                Some((delivery_subject(partition), list.encode_to_vec()))
+                let list = proto::encode_deliveries(&deliveries);
+                Some((delivery_subject(partition), list))
             }
             _ => None,
         }

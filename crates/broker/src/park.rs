@@ -35,7 +35,7 @@ impl Broker {
         let mut headers = HeaderMap::new();
         // Random: what is parked again must not be taken for a repeat.
         headers.insert(NATS_MESSAGE_ID, Uuid::new_v4().to_string());
-        let payload = proto::deliveries_to_list(deliveries).encode_to_vec();
+        let payload = proto::encode_deliveries(deliveries);
         self.publish_for_ever(self.parked_subject(endpoint), headers, Bytes::from(payload))
             .await
     }

@@ -342,9 +342,7 @@ fn lists(
     let list = |(partition, deliveries): (Partition, Vec<_>)| Destination {
         subject: subject(partition),
         headers: HeaderMap::new(),
-        payload: proto::deliveries_to_list(&deliveries)
-            .encode_to_vec()
-            .into(),
+        payload: proto::encode_deliveries(&deliveries).into(),
     };
     divided.into_iter().map(list).collect()
 }
@@ -357,14 +355,14 @@ fn records(message: &StreamMessage, now: &str, to: Partitions) -> Vec<Destinatio
     let mut divided: BTreeMap<Partition, Vec<_>> = BTreeMap::new();
     for record in &records {
         let partition = to.of(record.endpoint_id);
-        divided.entry(partition).or_default().push(record.into());
+        divided.entry(partition).or_default().push(record);
     }
     let mut headers = HeaderMap::new();
     headers.insert(REWRITTEN, message.sequence.to_string());
     let list = |(partition, records): (Partition, Vec<_>)| Destination {
         subject: record_subject(partition),
         headers: headers.clone(),
-        payload: pipeline::RecordList { records }.encode_to_vec().into(),
+        payload: proto::encode_records(records).into(),
     };
     divided.into_iter().map(list).collect()
 }

@@ -4,7 +4,6 @@ use async_nats::HeaderMap;
 use async_nats::header::{NATS_MESSAGE_ID, NATS_SCHEDULE, NATS_SCHEDULE_TARGET};
 use bytes::Bytes;
 use domain::{Delivery, EndpointId, Timestamp};
-use prost::Message as _;
 use uuid::Uuid;
 
 use crate::topology::{RETRIES, retries_of_endpoint, retry_at_subject, retry_due_subject};
@@ -64,7 +63,7 @@ impl Broker {
         headers.insert(NATS_SCHEDULE, format!("@at {}", at.rfc3339()));
         headers.insert(NATS_SCHEDULE_TARGET, retry_due_subject(partition));
         let subject = retry_at_subject(partition, delivery.endpoint_id, delivery.id);
-        let payload = proto::deliveries_to_list([delivery]).encode_to_vec();
+        let payload = proto::encode_deliveries([delivery]);
         self.publish_for_ever(subject, headers, Bytes::from(payload))
             .await
             .map(|_| ())

@@ -8,6 +8,7 @@ use domain::retry::Schedule;
 use domain::{
     Attempt, AttemptId, Delivery, Endpoint, Failure, FailureClass, Timestamp, TraceContext,
 };
+use http::HeaderValue;
 
 use crate::decide;
 use crate::http::{Client, Exchange};
@@ -23,7 +24,7 @@ pub(crate) struct Sender {
     pub(crate) client: Client,
     /// For endpoints without one of their own.
     pub(crate) schedule: Schedule,
-    pub(crate) user_agent: String,
+    pub(crate) user_agent: HeaderValue,
 }
 
 /// An attempt that was made.
@@ -53,8 +54,9 @@ impl Sender {
         let challenge = delivery.event.event_type.is_challenge();
         let challenge = challenge.then(|| Challenge::from_random(rand::random()));
         let started_at = Timestamp::from(SystemTime::now());
+        let target = self.client.target(&endpoint.account, &endpoint.url);
         let headers = Head {
-            url: &endpoint.url,
+            host: target.host.as_ref(),
             user_agent: &self.user_agent,
             event_id: delivery.event.id,
             started_at,
@@ -69,7 +71,7 @@ impl Sender {
         let mut exchange =
             Box::pin(
                 self.client
-                    .post(&endpoint.account, &endpoint.url, headers, body, timeout),
+                    .post(&endpoint.account, &target, headers, body, timeout),
             )
             .await;
         if let Some(challenge) = &challenge {

@@ -9,12 +9,15 @@ use bytes::Bytes;
 use domain::egress::Policy;
 use domain::signature::Secret;
 use domain::{AccountId, EventId, TraceContext};
+use http::HeaderValue;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
 use crate::http::{Client, Settings, Way};
 use crate::request::Head;
 use crate::secrets::Secrets;
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static("Postrider/bench");
 
 /// Signs and posts as an attempt does, and keeps nothing of it.
 #[derive(Debug, Clone)]
@@ -54,9 +57,10 @@ impl RawSender {
     ///
     /// Cancelled, the request may have been sent.
     pub async fn post(&self, url: &str, body: Bytes) -> bool {
+        let target = self.client.target(&self.account, url);
         let headers = Head {
-            url,
-            user_agent: "Postrider/bench",
+            host: target.host.as_ref(),
+            user_agent: &USER_AGENT,
             event_id: EventId::new(),
             started_at: SystemTime::now().into(),
             secrets: &self.secrets,
@@ -67,7 +71,7 @@ impl RawSender {
         .headers();
         let exchange = self
             .client
-            .post(&self.account, url, headers, body, self.timeout)
+            .post(&self.account, &target, headers, body, self.timeout)
             .await;
         exchange.failure.is_none()
     }

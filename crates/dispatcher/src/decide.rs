@@ -92,7 +92,7 @@ fn retry_after(answer: &Answer, now: Timestamp) -> Option<Duration> {
     let (_, value) = answer
         .headers
         .iter()
-        .find(|(name, _)| name == "retry-after")?;
+        .find(|(name, _)| *name == "retry-after")?;
     parse_retry_after(std::str::from_utf8(value).ok()?, now)
 }
 

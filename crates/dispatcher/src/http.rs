@@ -6,6 +6,7 @@ mod client;
 mod connect;
 mod failure;
 mod proxy;
+mod target;
 
 pub(crate) use client::{Answer, Client, Exchange, Settings};
 pub use connect::{NoRoots, Way};

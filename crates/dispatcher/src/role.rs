@@ -8,6 +8,7 @@ use domain::egress::Policy;
 use domain::retry::Schedule;
 use domain::vault::Vault;
 use domain::{Partitions, breaker};
+use http::HeaderValue;
 use telemetry::trace::AttemptsInTrace;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -41,8 +42,8 @@ pub struct Config {
     pub egress: Policy,
     /// What lies on the way there.
     pub way: Way,
-    /// The header's value.
-    pub user_agent: String,
+    /// The header's value, of visible ASCII.
+    pub user_agent: &'static str,
     /// POSTs in flight at once.
     pub concurrency: usize,
     /// When an endpoint that keeps failing is paused.
@@ -182,7 +183,7 @@ impl Role {
             sender: Sender {
                 client,
                 schedule: config.schedule,
-                user_agent: config.user_agent,
+                user_agent: HeaderValue::from_static(config.user_agent),
             },
             metrics: metrics.clone(),
             in_trace: config.attempts_in_trace,

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use domain::{Delivery, Endpoint, Outcome, Record};
+use domain::{Delivery, Endpoint, Headers, Outcome, Record};
 use proto::pipeline::{DisableEndpoint, VerifyEndpoint};
 
 use crate::attempt::Made;
@@ -99,8 +99,8 @@ pub(crate) fn record(delivery: &Delivery, outcome: Outcome) -> Record {
 pub(crate) fn stripped(record: &Record) -> Record {
     let mut stripped = record.clone();
     if let Outcome::Attempt(attempt) = &mut stripped.outcome {
-        attempt.request_headers.clear();
-        attempt.response_headers.clear();
+        attempt.request_headers = Headers::default();
+        attempt.response_headers = Headers::default();
         attempt.response_body = Bytes::new();
         attempt.response_truncated = true;
     }
@@ -123,9 +123,9 @@ mod tests {
             started_at: Timestamp::from_unix_millis(1),
             duration: Duration::from_millis(2),
             url: "https://example.com".to_owned(),
-            request_headers: vec![("a".to_owned(), Bytes::new())],
+            request_headers: [("a", "")].into_iter().collect(),
             response_status: Some(500),
-            response_headers: vec![("b".to_owned(), Bytes::new())],
+            response_headers: [("b", "")].into_iter().collect(),
             response_body: Bytes::from_static(b"gone"),
             response_truncated: false,
             failure: None,

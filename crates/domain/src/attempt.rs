@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::delivery::words;
 use crate::{
     AccountId, AttemptId, Cause, DeferralReason, DeliveryId, DeliveryState, EndedReason,
-    EndpointId, EventId, EventType, Timestamp, TraceContext,
+    EndpointId, EventId, EventType, Headers, Timestamp, TraceContext,
 };
 
 /// This much of a response body is kept, 64 KiB.
@@ -52,11 +52,10 @@ pub struct Attempt {
     pub started_at: Timestamp,
     pub duration: Duration,
     pub url: String,
-    /// In the order sent; names in lower case.
-    pub request_headers: Vec<(String, Bytes)>,
+    pub request_headers: Headers,
     /// `None` if there was no answer.
     pub response_status: Option<u16>,
-    pub response_headers: Vec<(String, Bytes)>,
+    pub response_headers: Headers,
     /// At most [`MAX_RESPONSE_BODY_BYTES`].
     pub response_body: Bytes,
     /// Whether the body was longer.

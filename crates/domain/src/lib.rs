@@ -6,7 +6,7 @@
 //! - an event: [`event`], [`json`], [`envelope`], [`catalogue`], [`operational`]
 //! - an endpoint: [`endpoint`], [`delivery_policy`], [`custom_headers`],
 //!   [`egress`], [`challenge`], [`signature`], [`vault`]
-//! - a delivery: [`delivery`], [`not_sent`], [`attempt`], [`retry`]
+//! - a delivery: [`delivery`], [`not_sent`], [`attempt`], [`headers`], [`retry`]
 //! - when it is its turn: [`pace`], [`breaker`], [`share`]
 //! - once more: [`replay`]; never again: [`erasure`]
 //! - who sees to it: [`partition`], [`rendezvous`]
@@ -27,6 +27,7 @@ pub mod envelope;
 pub mod erasure;
 pub mod event;
 pub mod event_type;
+pub mod headers;
 pub mod id;
 pub mod json;
 pub mod key;
@@ -57,6 +58,7 @@ pub use endpoint::{Endpoint, Verification};
 pub use erasure::{ErasureMark, ErasureScope, ErasureState};
 pub use event::{AcceptedEvent, NewEvent, PublisherId, Tags};
 pub use event_type::EventType;
+pub use headers::Headers;
 pub use id::{AttemptId, DeliveryId, EndpointId, ErasureId, EventId, ReplayId};
 pub use json::JsonObject;
 pub use not_sent::NotSent;

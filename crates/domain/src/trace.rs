@@ -114,12 +114,17 @@ impl TraceContext {
     /// The header's value, version 00.
     #[must_use]
     pub fn traceparent(&self) -> String {
-        format!(
-            "00-{}-{}-{:02x}",
-            self.trace_id_hex(),
-            self.span_id_hex(),
-            self.flags
-        )
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        // Each place has two digits for each byte.
+        let places = [
+            (3..35, self.trace_id.as_slice()),
+            (36..52, &self.span_id),
+            (53..55, &[self.flags]),
+        ];
+        for (place, bytes) in places {
+            hex::encode_to_slice(bytes, &mut text[place]).expect("its place is as long");
+        }
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// The span id as 16 hex digits.

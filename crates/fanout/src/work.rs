@@ -153,10 +153,14 @@ fn deliveries(
                 previous_attempt: None,
             });
     }
-    let chunks = |(partition, list): (Partition, Vec<Delivery>)| {
-        list.chunks(MAX_LIST)
-            .map(|chunk| (partition, chunk.to_vec()))
-            .collect::<Vec<_>>()
+    let chunks = |(partition, mut list): (Partition, Vec<Delivery>)| {
+        let mut chunks = Vec::with_capacity(1);
+        while list.len() > MAX_LIST {
+            let rest = list.split_off(MAX_LIST);
+            chunks.push((partition, std::mem::replace(&mut list, rest)));
+        }
+        chunks.push((partition, list));
+        chunks
     };
     lists.into_iter().flat_map(chunks).collect()
 }

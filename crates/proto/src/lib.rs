@@ -6,8 +6,10 @@ pub mod status;
 pub mod time;
 
 mod convert;
+mod encode;
 
-pub use convert::{DecodeError, deliveries_from_list, deliveries_to_list};
+pub use convert::{DecodeError, deliveries_from_list};
+pub use encode::{encode_deliveries, encode_records};
 
 /// The public API, package `postrider.v1`.
 pub mod v1 {

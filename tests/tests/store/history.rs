@@ -8,8 +8,8 @@ use domain::attempt::Failure;
 use domain::page::{Cursor, Direction};
 use domain::{
     AcceptedEvent, AccountId, Attempt, AttemptId, Cause, DeliveryId, EndpointId, EventId,
-    EventType, FailureClass, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags, Timestamp,
-    TraceContext,
+    EventType, FailureClass, Headers, NotSent, Outcome, Plan, PlannedDelivery, Record, Tags,
+    Timestamp, TraceContext,
 };
 use harness::past::made_at;
 use harness::suite::Scenario;
@@ -104,12 +104,9 @@ impl Story {
             started_at,
             duration: Duration::from_millis(12),
             url: "https://example.com/hook".to_owned(),
-            request_headers: vec![("webhook-id".to_owned(), Bytes::from(self.event.to_string()))],
+            request_headers: Headers::from_iter([("webhook-id", self.event.to_string())]),
             response_status: Some(if failed { 500 } else { 200 }),
-            response_headers: vec![
-                ("Set-Cookie".to_owned(), Bytes::from_static(b"a")),
-                ("set-cookie".to_owned(), Bytes::from_static(b"\xe9")),
-            ],
+            response_headers: Headers::from_iter([("Set-Cookie", b"a"), ("set-cookie", b"\xe9")]),
             response_body: Bytes::from_static(b"\xff\x00"),
             response_truncated: false,
             failure: failed.then(|| Failure {

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use domain::attempt::MAX_RESPONSE_BODY_BYTES;
 use domain::delivery_policy::MAX_TIMEOUT;
 use domain::egress::Policy;
-use domain::{AccountId, EndpointUrl, Failure};
+use domain::{AccountId, Failure, Headers};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connect::{self, Connector, Way};
 use super::failure;
+use super::target::{Target, Targets};
 
 /// A connection that nothing used for so long is closed. Short, because every
 /// host has connections of its own and the number of hosts has no bound.
@@ -52,8 +53,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(String, Bytes)>,
+    pub(crate) headers: Headers,
     /// What was read of it, at most [`MAX_RESPONSE_BODY_BYTES`].
     pub(crate) body: Bytes,
     /// There was more.
@@ -87,6 +87,7 @@ pub(crate) struct Client {
 #[derive(Clone)]
 struct Door {
     policy: Arc<Policy>,
+    targets: Arc<Targets>,
     pool: legacy::Client<Connector, Full<Bytes>>,
 }
 
@@ -131,7 +132,11 @@ impl Client {
                 .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
                 .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
                 .build(connector);
-            Door { policy, pool }
+            Door {
+                policy,
+                targets: Arc::default(),
+                pool,
+            }
         };
         let accounts = policy.accounts.keys();
         let own = accounts.map(|account| (account.clone(), door(policy.of_account(account))));
@@ -147,21 +152,33 @@ impl Client {
         self.timeout
     }
 
-    /// Posts `body` to `url` of `account` with exactly these headers. Never
+    /// Where `url` leads an endpoint of `account`.
+    pub(crate) fn target(&self, account: &AccountId, url: &str) -> Arc<Target> {
+        let door = self.door(account);
+        door.targets.of(url, &door.policy)
+    }
+
+    fn door(&self, account: &AccountId) -> &Door {
+        self.own.get(account).unwrap_or(&self.shared)
+    }
+
+    /// Posts `body` to a target of `account` with exactly these headers. Never
     /// follows a redirect. Ends within `timeout`, whatever the other side does.
     pub(crate) async fn post(
         &self,
         account: &AccountId,
-        url: &str,
+        target: &Target,
         headers: HeaderMap,
         body: Bytes,
         timeout: Duration,
     ) -> Exchange {
         let started = Instant::now();
-        let door = self.own.get(account).unwrap_or(&self.shared);
-        let (answer, failure) = match door.request(url, headers, body) {
-            Ok(request) => door.exchange(request, started, timeout).await,
-            Err(failure) => (None, Some(failure)),
+        let (answer, failure) = match &target.uri {
+            Ok(uri) => {
+                let request = request(uri.clone(), headers, body);
+                self.door(account).exchange(request, started, timeout).await
+            }
+            Err(failure) => (None, Some(failure.clone())),
         };
         Exchange {
             duration: started.elapsed(),
@@ -172,28 +189,6 @@ impl Client {
 }
 
 impl Door {
-    /// The URL is judged again as at registration: the policy may have become
-    /// stricter since.
-    fn request(
-        &self,
-        url: &str,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, Failure> {
-        let url = EndpointUrl::parse(url, &self.policy)
-            .map_err(|violation| failure::denied(&violation.message))?;
-        let uri: Uri = url
-            .url()
-            .as_str()
-            .parse()
-            .map_err(|_| failure::denied("it cannot be used in an HTTP request"))?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
@@ -212,7 +207,7 @@ impl Door {
             let failure = failure::for_status(status).unwrap_or_else(failure::head_too_large);
             let answer = Answer {
                 status,
-                headers: Vec::new(),
+                headers: Headers::default(),
                 body: Bytes::new(),
                 truncated: true,
             };
@@ -235,6 +230,14 @@ impl Door {
         // A bad status says more than what befell the body behind it.
         (Some(answer), failure::for_status(status).or(failure))
     }
+}
+
+fn request(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
 }
 
 /// What the headers take on the wire. The connection's buffer bounds them too,
@@ -272,11 +275,12 @@ impl Body {
     }
 }
 
-fn recorded(headers: &HeaderMap) -> Vec<(String, Bytes)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), Bytes::copy_from_slice(value.as_bytes())))
-        .collect()
+fn recorded(headers: &HeaderMap) -> Headers {
+    let mut recorded = Headers::with_capacity(headers.len(), head_bytes(headers));
+    for (name, value) in headers {
+        recorded.push(name.as_str(), value.as_bytes());
+    }
+    recorded
 }
 
 /// Runs the pool's connections where somebody waits for their end.

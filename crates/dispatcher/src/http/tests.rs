@@ -47,7 +47,8 @@ async fn post(client: &Client, url: &str) -> Exchange {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let started = Instant::now();
     let account = AccountId::parse("acme").unwrap();
-    let exchange = client.post(&account, url, headers, body, TIMEOUT).await;
+    let target = client.target(&account, url);
+    let exchange = client.post(&account, &target, headers, body, TIMEOUT).await;
     assert!(
         started.elapsed() < TIMEOUT * 2,
         "took {:?}",
@@ -131,11 +132,7 @@ async fn a_2xx_within_the_timeout_succeeds() {
         (answer.status, &answer.body[..], answer.truncated),
         (201, &b"ok"[..], false)
     );
-    assert!(
-        answer
-            .headers
-            .contains(&("x-a".to_owned(), Bytes::from_static(b"1")))
-    );
+    assert!(answer.headers.iter().any(|header| header == ("x-a", b"1")));
 }
 
 #[tokio::test]
@@ -236,15 +233,12 @@ async fn an_exchange_may_have_a_timeout_of_its_own() {
     })
     .await;
     for timeout in [TIMEOUT / 3, TIMEOUT * 2] {
-        let exchange = local()
-            .post(
-                &AccountId::parse("acme").unwrap(),
-                &server.url(),
-                HeaderMap::new(),
-                Bytes::from_static(b"{\"n\":1}"),
-                timeout,
-            )
-            .await;
+        let client = local();
+        let account = AccountId::parse("acme").unwrap();
+        let target = client.target(&account, &server.url());
+        let body = Bytes::from_static(b"{\"n\":1}");
+        let exchange = client.post(&account, &target, HeaderMap::new(), body, timeout);
+        let exchange = exchange.await;
         assert_eq!(class(&exchange), Some(FailureClass::Timeout));
         let range = timeout..timeout + TIMEOUT;
         assert!(range.contains(&exchange.duration), "{exchange:?}");

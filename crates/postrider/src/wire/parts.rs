@@ -236,7 +236,7 @@ fn dispatcher(process: &Process<'_>, foundation: &Foundation) -> Result<Part> {
         timeout: config.delivery_timeout,
         egress: config.egress.clone(),
         way: config.way.clone(),
-        user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")).to_owned(),
+        user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")),
         concurrency: config.delivery_concurrency,
         breaker: config.breaker,
         lease_duration: config.lease_duration,

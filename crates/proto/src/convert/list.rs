@@ -1,42 +1,13 @@
-//! Lists of deliveries: each event once, however many endpoints get it.
+//! Lists of deliveries as they come: each event once, however many endpoints get it.
+//! [`crate::encode`] writes them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::{Content, Delivery, DeliveryEvent, DeliveryId, EndpointId, EventId};
 
-use super::{account, at, bytes, event_type, id, optional_trace, trace, trace_to_proto};
+use super::{account, at, event_type, id, optional_trace, trace};
 use crate::pipeline::delivery_event::Content as WireContent;
 use crate::{DecodeError, pipeline};
-
-/// The message that holds these deliveries. Deliveries that share an event (by
-/// `Arc`) share it in the message.
-#[must_use]
-pub fn deliveries_to_list<'a>(
-    deliveries: impl IntoIterator<Item = &'a Delivery>,
-) -> pipeline::DeliveryList {
-    let mut list = pipeline::DeliveryList::default();
-    let mut places = HashMap::new();
-    for delivery in deliveries {
-        let place = *places
-            .entry(Arc::as_ptr(&delivery.event))
-            .or_insert_with(|| {
-                list.events.push((&*delivery.event).into());
-                list.events.len() - 1
-            });
-        list.deliveries.push(pipeline::Delivery {
-            id: bytes(delivery.id.as_bytes()),
-            endpoint_id: bytes(delivery.endpoint_id.as_bytes()),
-            event: u32::try_from(place).expect("a list is far shorter"),
-            cause: pipeline::Cause::from(delivery.cause).into(),
-            attempt_number: delivery.attempt_number,
-            directory_revision: delivery.directory_revision,
-            endpoint_generation: delivery.endpoint_generation,
-            previous_attempt: delivery.previous_attempt.as_ref().map(trace_to_proto),
-        });
-    }
-    list
-}
 
 /// The deliveries that a message holds.
 ///
@@ -71,22 +42,6 @@ pub fn deliveries_from_list(list: pipeline::DeliveryList) -> Result<Vec<Delivery
     list.deliveries.into_iter().map(decode).collect()
 }
 
-impl From<&DeliveryEvent> for pipeline::DeliveryEvent {
-    fn from(event: &DeliveryEvent) -> Self {
-        Self {
-            id: bytes(event.id.as_bytes()),
-            account: event.account.to_string(),
-            r#type: event.event_type.to_string(),
-            accepted_at_ms: event.accepted_at.unix_millis(),
-            trace: Some(trace_to_proto(&event.trace)),
-            content: Some(match &event.content {
-                Content::Inline(body) => WireContent::Body(body.clone()),
-                Content::EventsSequence(sequence) => WireContent::EventsSequence(*sequence),
-            }),
-        }
-    }
-}
-
 impl TryFrom<pipeline::DeliveryEvent> for DeliveryEvent {
     type Error = DecodeError;
 
@@ -109,25 +64,23 @@ impl TryFrom<pipeline::DeliveryEvent> for DeliveryEvent {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use domain::{AccountId, Cause, EventType, TraceContext};
+    use prost::Message as _;
 
     use super::*;
+    use crate::encode_deliveries;
 
-    fn event(content: Content) -> Arc<DeliveryEvent> {
-        Arc::new(DeliveryEvent {
-            id: EventId::new(),
-            account: AccountId::parse("acme").unwrap(),
-            event_type: EventType::parse("message.report").unwrap(),
-            accepted_at: at(1_747_147_674_123),
-            content,
-            trace: TraceContext::root([1; 24]),
-        })
-    }
-
-    fn delivery(event: &Arc<DeliveryEvent>) -> Delivery {
+    fn delivery() -> Delivery {
         Delivery {
             id: DeliveryId::new(),
             endpoint_id: EndpointId::new(),
-            event: Arc::clone(event),
+            event: Arc::new(DeliveryEvent {
+                id: EventId::new(),
+                account: AccountId::parse("acme").unwrap(),
+                event_type: EventType::parse("message.report").unwrap(),
+                accepted_at: at(1_747_147_674_123),
+                content: Content::EventsSequence(9),
+                trace: TraceContext::root([1; 24]),
+            }),
             cause: Cause::Resend,
             attempt_number: 3,
             directory_revision: 7,
@@ -137,18 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stands_once_in_a_list() {
-        let first = event(Content::Inline(bytes::Bytes::from_static(b"{}")));
-        let second = event(Content::EventsSequence(9));
-        let deliveries = [delivery(&first), delivery(&second), delivery(&first)];
-        let list = deliveries_to_list(&deliveries);
-        assert_eq!(list.events.len(), 2);
-        assert_eq!(deliveries_from_list(list).unwrap(), deliveries);
-    }
-
-    #[test]
     fn what_cannot_be_a_delivery_is_refused() {
-        let good = deliveries_to_list(&[delivery(&event(Content::EventsSequence(9)))]);
+        let good = encode_deliveries([&delivery()]);
+        let good = pipeline::DeliveryList::decode(&*good).unwrap();
         let mut list = good.clone();
         list.deliveries[0].event = 1;
         assert_eq!(deliveries_from_list(list), Err(DecodeError::Field("event")));

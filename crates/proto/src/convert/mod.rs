@@ -6,13 +6,13 @@ mod event;
 mod list;
 mod policy;
 mod record;
-mod words;
+pub(crate) mod words;
 
 use domain::{AccountId, EventType, Timestamp, TraceContext};
 
 use crate::pipeline;
 
-pub use list::{deliveries_from_list, deliveries_to_list};
+pub use list::deliveries_from_list;
 
 /// A message that does not say what it must.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -73,7 +73,7 @@ impl From<pipeline::Verification> for Verification {
 }
 
 /// The states that a delivery ends in without a POST.
-pub(super) fn ended_state(state: DeliveryState) -> pipeline::EndedState {
+pub(crate) fn ended_state(state: DeliveryState) -> pipeline::EndedState {
     match state {
         DeliveryState::Cancelled => pipeline::EndedState::Cancelled,
         DeliveryState::Failed | DeliveryState::Pending | DeliveryState::Succeeded => {

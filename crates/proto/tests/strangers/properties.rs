@@ -4,7 +4,7 @@
 
 use prost::Message as _;
 use proto::v1::{ListEventsRequest, PublishEventsRequest, UpdateEndpointRequest};
-use proto::{deliveries_from_list, deliveries_to_list, pipeline};
+use proto::{deliveries_from_list, encode_deliveries, encode_records, pipeline};
 
 /// Its name, and what it does with any bytes.
 pub(crate) type Target = (&'static str, fn(&[u8]));
@@ -26,14 +26,15 @@ pub(crate) fn list(bytes: &[u8]) {
     if let Ok(list) = pipeline::DeliveryList::decode(bytes)
         && let Ok(deliveries) = deliveries_from_list(list)
     {
-        let again = deliveries_from_list(deliveries_to_list(&deliveries));
-        let again = again.map(|again| again.len());
-        assert_eq!(again.ok(), Some(deliveries.len()));
+        let again = pipeline::DeliveryList::decode(&*encode_deliveries(&deliveries));
+        assert_eq!(again.ok().map(deliveries_from_list), Some(Ok(deliveries)));
     }
     if let Ok(list) = pipeline::RecordList::decode(bytes) {
-        for record in list.records {
-            let _ = domain::Record::try_from(record);
-        }
+        let records = list.records.into_iter();
+        let records: Vec<_> = records.flat_map(domain::Record::try_from).collect();
+        let again = pipeline::RecordList::decode(&*encode_records(&records));
+        let again = again.map(|list| list.records.into_iter().flat_map(domain::Record::try_from));
+        assert!(again.is_ok_and(|again| again.eq(records)));
     }
     if let Ok(list) = pipeline::PlanList::decode(bytes) {
         for plan in list.plans {

@@ -156,7 +156,7 @@ mod tests {
 
     use bytes::Bytes;
     use domain::attempt::Failure;
-    use domain::{Attempt, AttemptId, FailureClass, TraceContext};
+    use domain::{Attempt, AttemptId, FailureClass, Headers, TraceContext};
 
     use super::*;
 
@@ -174,9 +174,9 @@ mod tests {
             started_at: Timestamp::from_unix_millis(0),
             duration: Duration::ZERO,
             url: String::new(),
-            request_headers: Vec::new(),
+            request_headers: Headers::default(),
             response_status: None,
-            response_headers: Vec::new(),
+            response_headers: Headers::default(),
             response_body: Bytes::new(),
             response_truncated: false,
             failure: failed.then(|| Failure {

@@ -96,7 +96,7 @@ mod tests {
 
     use bytes::Bytes;
     use domain::attempt::Failure;
-    use domain::{AttemptId, FailureClass, Outcome, TraceContext};
+    use domain::{AttemptId, FailureClass, Headers, Outcome, TraceContext};
 
     use super::*;
 
@@ -124,9 +124,9 @@ mod tests {
             started_at: Timestamp::from_unix_millis(at),
             duration: Duration::ZERO,
             url: String::new(),
-            request_headers: Vec::new(),
+            request_headers: Headers::default(),
             response_status: None,
-            response_headers: Vec::new(),
+            response_headers: Headers::default(),
             response_body: Bytes::new(),
             response_truncated: false,
             failure: failed.then(|| Failure {

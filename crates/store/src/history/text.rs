@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use domain::Headers;
 
 /// PostgreSQL stores no NUL in a text.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
@@ -16,13 +16,13 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
 
 /// A JSON object by lower-case name; repeated headers are joined, and bytes
 /// that are not UTF-8 are read as ISO 8859-1.
-pub(super) fn headers(headers: &[(String, Bytes)]) -> String {
+pub(super) fn headers(headers: &Headers) -> String {
     let mut map: BTreeMap<Cow<'_, str>, Cow<'_, str>> = BTreeMap::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter() {
         let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(name.to_ascii_lowercase())
         } else {
-            Cow::Borrowed(name.as_str())
+            Cow::Borrowed(name)
         };
         let value = match std::str::from_utf8(value) {
             Ok(text) => Cow::Borrowed(text),

@@ -168,7 +168,10 @@ impl World {
         let body = Bytes::from_static(b"{\"n\":1}");
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        let exchange = self.client.post(&account, &url, headers, body, TIMEOUT * 5);
+        let target = self.client.target(&account, &url);
+        let exchange = self
+            .client
+            .post(&account, &target, headers, body, TIMEOUT * 5);
         let exchange = exchange.await;
         assert_eq!(
             self.trapped.load(Ordering::SeqCst),
@@ -369,9 +372,9 @@ async fn what_one_account_may_reach_no_other_does() {
             let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from(7))]);
             let (client, url, body) = (&client, &url, body.clone());
             async move {
-                client
-                    .post(&account(name), url, headers, body, TIMEOUT)
-                    .await
+                let account = account(name);
+                let target = client.target(&account, url);
+                client.post(&account, &target, headers, body, TIMEOUT).await
             }
         };
         assert_eq!(post("acme").await.failure, None);
