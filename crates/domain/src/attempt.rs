@@ -52,6 +52,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
     pub duration: Duration,
     pub url: String,
+    /// In the order sent; names in lower case.
     pub request_headers: Headers,
     /// `None` if there was no answer.
     pub response_status: Option<u16>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Headers in the order in which they were sent, names in lower case. Values are bytes:
+/// Headers in the order in which they were sent. Values are bytes:
 /// HTTP allows more than text. All of them stand in one piece of memory, since an attempt
 /// has some fifteen.
 #[derive(Clone, Default, PartialEq, Eq)]

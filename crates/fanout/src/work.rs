@@ -153,14 +153,12 @@ fn deliveries(
                 previous_attempt: None,
             });
     }
-    let chunks = |(partition, mut list): (Partition, Vec<Delivery>)| {
-        let mut chunks = Vec::with_capacity(1);
-        while list.len() > MAX_LIST {
-            let rest = list.split_off(MAX_LIST);
-            chunks.push((partition, std::mem::replace(&mut list, rest)));
-        }
-        chunks.push((partition, list));
-        chunks
+    let chunks = |(partition, list): (Partition, Vec<Delivery>)| {
+        let mut rest = list.into_iter();
+        std::iter::from_fn(move || {
+            let chunk: Vec<_> = rest.by_ref().take(MAX_LIST).collect();
+            (!chunk.is_empty()).then_some((partition, chunk))
+        })
     };
     lists.into_iter().flat_map(chunks).collect()
 }

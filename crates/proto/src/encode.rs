@@ -14,16 +14,21 @@ use crate::convert::words::ended_state;
 use crate::pipeline;
 use wire::Writer;
 
-/// About what a record takes.
-const RECORD_BYTES: usize = 1_024;
+/// About what a record takes beside an attempt's own parts, and an attempt beside those
+/// that can be large.
+const RECORD_BYTES: usize = 160;
+const ATTEMPT_BYTES: usize = 128;
+/// About what a header takes beside its name and value.
+const HEADER_BYTES: usize = 8;
 /// About what a delivery takes, and an event without its body.
 const DELIVERY_BYTES: usize = 128;
 
 /// A `RecordList` of these.
 #[must_use]
 pub fn encode_records<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
-    let records = records.into_iter();
-    let mut list = Writer::with_capacity(records.size_hint().0 * RECORD_BYTES);
+    let records: Vec<&Record> = records.into_iter().collect();
+    let bytes = records.iter().map(|record| about(record)).sum();
+    let mut list = Writer::with_capacity(bytes);
     for one in records {
         list.message(1, |to| record(to, one));
     }
@@ -58,6 +63,22 @@ pub fn encode_deliveries<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>)
         list.message(2, |to| delivery(to, one, place));
     }
     list.finish()
+}
+
+/// About what the record takes, in bytes.
+fn about(record: &Record) -> usize {
+    let headers = |headers: &Headers| headers.bytes() + HEADER_BYTES * headers.len();
+    let attempt = match &record.outcome {
+        Outcome::Ended { .. } | Outcome::Deferred { .. } => 0,
+        Outcome::Attempt(attempt) => {
+            ATTEMPT_BYTES
+                + attempt.url.len()
+                + headers(&attempt.request_headers)
+                + headers(&attempt.response_headers)
+                + attempt.response_body.len()
+        }
+    };
+    RECORD_BYTES + attempt
 }
 
 fn record(to: &mut Writer, record: &Record) {

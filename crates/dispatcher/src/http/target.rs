@@ -1,7 +1,6 @@
 //! What an endpoint's URL says, told once for all of its POSTs.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::egress::Policy;
@@ -15,8 +14,10 @@ use super::failure;
 /// microsecond.
 const CAPACITY: usize = 50_000;
 
-/// Where an endpoint's POSTs go.
-#[derive(Debug)]
+/// A URL of more bytes is read each time: what is remembered has a bound.
+const LONGEST: usize = 512;
+
+/// Where an endpoint's POSTs go. No `Debug`: URLs may hold credentials.
 pub(crate) struct Target {
     /// Host and port, without the scheme's own port; `None` if the URL is none.
     pub(crate) host: Option<HeaderValue>,
@@ -60,23 +61,18 @@ impl Targets {
             return Arc::clone(known);
         }
         let target = Arc::new(Target::new(url, policy));
-        let mut known = self.lock();
-        if known.len() >= CAPACITY {
-            known.clear();
+        if url.len() <= LONGEST {
+            // Dropped when nobody waits for the lock any more.
+            let _old;
+            let mut known = self.lock();
+            _old = (known.len() >= CAPACITY).then(|| std::mem::take(&mut *known));
+            known.insert(url.to_owned(), Arc::clone(&target));
         }
-        known.insert(url.to_owned(), Arc::clone(&target));
         target
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Target>>> {
         self.0.lock().expect("no panic holds it")
-    }
-}
-
-/// URLs may hold credentials.
-impl fmt::Debug for Targets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Targets").finish_non_exhaustive()
     }
 }
 
@@ -117,5 +113,25 @@ mod tests {
             }
         }
         assert_eq!(targets.lock().len(), 3);
+    }
+
+    #[test]
+    fn a_url_is_read_once_unless_it_is_long() {
+        let targets = Targets::default();
+        let of = |url: &str| targets.of(url, &Policy::default());
+        let url = "https://example.com/hook";
+        assert!(Arc::ptr_eq(&of(url), &of(url)));
+        let long = format!("{url}?{}", "x".repeat(LONGEST));
+        assert!(!Arc::ptr_eq(&of(&long), &of(&long)));
+        assert_eq!(of(&long).uri, Ok(long.parse().unwrap()));
+    }
+
+    #[test]
+    fn when_it_is_full_it_starts_over() {
+        let targets = Targets::default();
+        for number in 0..=CAPACITY {
+            targets.of(&number.to_string(), &Policy::default());
+        }
+        assert_eq!(targets.lock().len(), 1);
     }
 }
