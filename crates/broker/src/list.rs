@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
-use domain::{Content, Delivery, Headers, Outcome, Partition, Plan, Record};
+use domain::{Content, Delivery, Outcome, Partition, Plan, Record};
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -170,17 +170,7 @@ impl Item for Arc<Record> {
     }
 
     fn bytes(&self) -> usize {
-        let headers = |headers: &Headers| headers.bytes() + 8 * headers.len();
-        ITEM_BYTES
-            + match &self.outcome {
-                Outcome::Ended { .. } | Outcome::Deferred { .. } => 0,
-                Outcome::Attempt(attempt) => {
-                    attempt.response_body.len()
-                        + attempt.url.len()
-                        + headers(&attempt.request_headers)
-                        + headers(&attempt.response_headers)
-                }
-            }
+        proto::record_bytes(self)
     }
 }
 

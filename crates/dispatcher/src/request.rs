@@ -184,9 +184,12 @@ mod tests {
         assert_eq!(headers["authorization"], "Bearer hush");
         assert!(!headers.contains_key("traceparent"), "it is switched off");
         let kept = recorded(&headers);
-        let last: Vec<_> = kept.iter().skip(kept.len() - 2).collect();
+        let kept: Vec<_> = kept.iter().collect();
         let redacted = b"***".as_slice();
-        assert_eq!(last, [("x-api-key", redacted), ("authorization", redacted)]);
+        assert_eq!(
+            kept[kept.len() - 2..],
+            [("x-api-key", redacted), ("authorization", redacted)]
+        );
         assert!(!format!("{headers:?}").contains("hush"));
 
         // What is stored never stands in for what we say.

@@ -1,4 +1,4 @@
-//! The two lists of which there is one for each delivery, written straight from the domain
+//! What every delivery travels in, lists of deliveries and of records, written straight from the domain
 //! in the wire format (<https://protobuf.dev/programming-guides/encoding/>). The generated
 //! types own each field, so filling them in copies every id, name and value of an attempt
 //! first, some seventy pieces of memory. The order and the numbers of the fields are those
@@ -25,10 +25,11 @@ const DELIVERY_BYTES: usize = 128;
 
 /// A `RecordList` of these.
 #[must_use]
-pub fn encode_records<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
-    let records: Vec<&Record> = records.into_iter().collect();
-    let bytes = records.iter().map(|record| about(record)).sum();
-    let mut list = Writer::with_capacity(bytes);
+pub fn encode_records<'a>(
+    records: impl IntoIterator<Item = &'a Record, IntoIter: Clone>,
+) -> Vec<u8> {
+    let records = records.into_iter();
+    let mut list = Writer::with_capacity(records.clone().map(record_bytes).sum());
     for one in records {
         list.message(1, |to| record(to, one));
     }
@@ -65,8 +66,9 @@ pub fn encode_deliveries<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>)
     list.finish()
 }
 
-/// About what the record takes, in bytes.
-fn about(record: &Record) -> usize {
+/// About what the record takes in a message, in bytes.
+#[must_use]
+pub fn record_bytes(record: &Record) -> usize {
     let headers = |headers: &Headers| headers.bytes() + HEADER_BYTES * headers.len();
     let attempt = match &record.outcome {
         Outcome::Ended { .. } | Outcome::Deferred { .. } => 0,

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::connect::{self, Connector, Way};
 use super::failure;
 use super::target::{Target, Targets};
+use crate::request::recorded;
 
 /// A connection that nothing used for so long is closed. Short, because every
 /// host has connections of its own and the number of hosts has no bound.
@@ -273,14 +274,6 @@ impl Body {
         }
         Ok(())
     }
-}
-
-fn recorded(headers: &HeaderMap) -> Headers {
-    let mut recorded = Headers::with_capacity(headers.len(), head_bytes(headers));
-    for (name, value) in headers {
-        recorded.push(name.as_str(), value.as_bytes());
-    }
-    recorded
 }
 
 /// Runs the pool's connections where somebody waits for their end.

@@ -42,7 +42,7 @@ fn optional_at(millis: i64) -> Option<Timestamp> {
     (millis != 0).then(|| at(millis))
 }
 
-fn optional_millis(at: Option<Timestamp>) -> i64 {
+pub(crate) fn optional_millis(at: Option<Timestamp>) -> i64 {
     at.map_or(0, Timestamp::unix_millis)
 }
 
@@ -83,7 +83,7 @@ fn optional_trace(
         .transpose()
 }
 
-fn trace_to_proto(context: &TraceContext) -> pipeline::TraceContext {
+pub(crate) fn trace_to_proto(context: &TraceContext) -> pipeline::TraceContext {
     pipeline::TraceContext {
         trace_id: context.trace_id.to_vec().into(),
         span_id: context.span_id.to_vec().into(),
@@ -92,6 +92,6 @@ fn trace_to_proto(context: &TraceContext) -> pipeline::TraceContext {
     }
 }
 
-fn bytes(id: &[u8; 16]) -> bytes::Bytes {
+pub(crate) fn bytes(id: &[u8; 16]) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(id)
 }

@@ -16,27 +16,11 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
+use crate::convert::{bytes, optional_millis, trace_to_proto};
 use crate::deliveries_from_list;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_unix_millis(millis)
-}
-
-fn bytes(id: &[u8; 16]) -> Bytes {
-    Bytes::copy_from_slice(id)
-}
-
-fn millis(at: Option<Timestamp>) -> i64 {
-    at.map_or(0, Timestamp::unix_millis)
-}
-
-fn generated_trace(trace: &TraceContext) -> pipeline::TraceContext {
-    pipeline::TraceContext {
-        trace_id: trace.trace_id.to_vec().into(),
-        span_id: trace.span_id.to_vec().into(),
-        flags: trace.flags.into(),
-        tracestate: trace.state.clone(),
-    }
 }
 
 fn generated_headers(headers: &Headers) -> Vec<pipeline::Header> {
@@ -66,8 +50,8 @@ fn generated_record(record: &Record) -> pipeline::Record {
                 }),
                 failure_message: failure
                     .map_or_else(String::new, |failure| failure.message.clone()),
-                next_attempt_at_ms: millis(attempt.next_attempt_at),
-                trace: Some(generated_trace(&attempt.trace)),
+                next_attempt_at_ms: optional_millis(attempt.next_attempt_at),
+                trace: Some(trace_to_proto(&attempt.trace)),
             })
         }
         Outcome::Ended { state, reason, at } => WireOutcome::Ended(pipeline::Ended {
@@ -77,7 +61,7 @@ fn generated_record(record: &Record) -> pipeline::Record {
         }),
         Outcome::Deferred { reason, until } => WireOutcome::Deferred(pipeline::Deferred {
             reason: pipeline::DeferralReason::from(*reason).into(),
-            until_ms: millis(*until),
+            until_ms: optional_millis(*until),
         }),
     };
     pipeline::Record {
@@ -104,7 +88,7 @@ fn generated_deliveries(places: &[(&Delivery, u32)]) -> pipeline::DeliveryList {
                 account: event.account.to_string(),
                 r#type: event.event_type.to_string(),
                 accepted_at_ms: event.accepted_at.unix_millis(),
-                trace: Some(generated_trace(&event.trace)),
+                trace: Some(trace_to_proto(&event.trace)),
                 content: Some(match &event.content {
                     Content::Inline(body) => WireContent::Body(body.clone()),
                     Content::EventsSequence(sequence) => WireContent::EventsSequence(*sequence),
@@ -119,7 +103,7 @@ fn generated_deliveries(places: &[(&Delivery, u32)]) -> pipeline::DeliveryList {
             attempt_number: delivery.attempt_number,
             directory_revision: delivery.directory_revision,
             endpoint_generation: delivery.endpoint_generation,
-            previous_attempt: delivery.previous_attempt.as_ref().map(generated_trace),
+            previous_attempt: delivery.previous_attempt.as_ref().map(trace_to_proto),
         });
     }
     list

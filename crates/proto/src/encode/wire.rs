@@ -3,6 +3,8 @@
 
 use domain::Timestamp;
 
+use crate::convert::optional_millis;
+
 const VARINT: u32 = 0;
 const LENGTH_DELIMITED: u32 = 2;
 
@@ -45,7 +47,7 @@ impl Writer {
 
     /// An instant that may be missing: 0 then.
     pub(super) fn instant(&mut self, field: u32, at: Option<Timestamp>) {
-        self.int(field, at.map_or(0, Timestamp::unix_millis));
+        self.int(field, optional_millis(at));
     }
 
     /// An `enum`, by its number.
