@@ -15,6 +15,7 @@ use crate::history::{Story, outcomes, plans};
 pub(crate) fn scenarios() -> Vec<Scenario<Pool>> {
     harness::scenarios![
         what_is_too_old_goes_and_nothing_else,
+        counts_of_many_endpoints_go_with_their_days,
         what_comes_after_its_day_was_dropped_is_recorded_once,
         recording_goes_on_while_days_go,
         a_batch_with_an_impossible_instant_is_refused_whole,
@@ -97,6 +98,41 @@ async fn what_is_too_old_goes_and_nothing_else(pool: Pool) -> Result<()> {
                 .is_some_and(|row| row.request_body.is_none() && row.delivery_state == "succeeded")
         );
     }
+    ensure!(
+        history.expire(expiry).await? == store::Expired::default(),
+        "it is done"
+    );
+    Ok(())
+}
+
+/// More endpoints than one statement deletes the counts of, and an end within a day:
+/// PostgreSQL keeps that day whole, SQLite goes to the hour.
+async fn counts_of_many_endpoints_go_with_their_days(pool: Pool) -> Result<()> {
+    let history = History::new(pool);
+    let past = Past::new(250, START.plus(120 * DAY), 2_500)?;
+    record_days(&history, &past, 0..3).await?;
+    let end = past.day(1).plus(Duration::from_secs(12 * 3_600));
+    let expiry = Expiry {
+        events_before: end,
+        records_before: end,
+    };
+    let expired = history.expire(expiry).await?;
+    ensure!(expired.rows > 0, "{expired:?}");
+    let day = |day| (Some(past.day(day)), Some(past.day(day + 1)));
+    let mut totals = [0; 3];
+    for number in 0..250 {
+        let (_, endpoint) = past.endpoint(number);
+        let mut sum = 0;
+        for (total, (from, to)) in totals.iter_mut().zip([day(0), day(1), day(2)]) {
+            let stats = history.stats(*endpoint, from, to).await?;
+            *total += stats.total;
+            sum += stats.total;
+        }
+        let all = history.stats(*endpoint, None, None).await?.total;
+        ensure!(all == sum, "{all} of an endpoint, {sum} day by day");
+    }
+    let kept = if expired.tables > 0 { 2_500 } else { 1_250 };
+    ensure!(totals == [0, kept, 2_500], "{totals:?}");
     ensure!(
         history.expire(expiry).await? == store::Expired::default(),
         "it is done"

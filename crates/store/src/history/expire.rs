@@ -40,7 +40,7 @@ pub struct Expired {
 
 impl History {
     /// Removes what is no longer kept: on PostgreSQL what is of whole days that
-    /// have passed, on SQLite to the instant. One process does it at a time; what
+    /// have passed, on SQLite to the instant. One process drops tables at a time; what
     /// an earlier one left half done is ended.
     ///
     /// # Errors
@@ -165,21 +165,33 @@ impl History {
         }
     }
 
+    /// Deletes counts of before, the oldest first: on PostgreSQL those of whole days, as its
+    /// tables go.
     async fn delete_counts(&self, before: Timestamp) -> Result<u64, Error> {
-        let hour = before.unix_millis().div_euclid(HOUR.as_millis() as i64);
+        let (delete, hour, at_most) = match self.pool.0 {
+            // One day at a time, the oldest, of a hundred endpoints: nothing of these days
+            // is left then for the trigger to add up, as hour by hour there would be. For
+            // more of them its plan reads the whole table.
+            Engine::Postgres(_) => (
+                "DELETE FROM delivery_counts WHERE endpoint_id = ANY (ARRAY( \
+                 SELECT endpoint_id FROM delivery_counts WHERE hour < $1 ORDER BY hour LIMIT $2)) \
+                 AND hour < $1 AND hour < (SELECT MIN(hour) / 24 * 24 + 24 FROM delivery_counts)",
+                hour_of(Day::of(before).start()),
+                100,
+            ),
+            Engine::Sqlite { .. } => (
+                "DELETE FROM delivery_counts WHERE (endpoint_id, hour) IN \
+                 (SELECT endpoint_id, hour FROM delivery_counts WHERE hour < $1 \
+                 ORDER BY hour LIMIT $2)",
+                hour_of(before),
+                CHUNK,
+            ),
+        };
         let mut rows = 0;
         loop {
             let deleted = transaction!(self.pool, tx => {
-                Ok(sqlx::query(
-                    "DELETE FROM delivery_counts WHERE (endpoint_id, hour) IN \
-                     (SELECT endpoint_id, hour FROM delivery_counts WHERE hour < $1 \
-                     ORDER BY hour LIMIT $2)",
-                )
-                .bind(hour)
-                .bind(CHUNK)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected())
+                let delete = sqlx::query(delete).bind(hour).bind(at_most);
+                Ok(delete.execute(&mut *tx).await?.rows_affected())
             })?;
             rows += deleted;
             if deleted == 0 {
@@ -187,6 +199,11 @@ impl History {
             }
         }
     }
+}
+
+/// Unix hours.
+fn hour_of(instant: Timestamp) -> i64 {
+    instant.unix_millis().div_euclid(HOUR.as_millis() as i64)
 }
 
 /// Drops the tables of passed days, unless another process is at it.
