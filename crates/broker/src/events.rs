@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::header::{HeaderName, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -23,6 +23,8 @@ const FINGERPRINT: &str = "Postrider-Fingerprint";
 const ACCEPTANCE: &str = "Postrider-Acceptance";
 /// The id of the event, so that a duplicate can be told without its payload.
 const EVENT_ID: &str = "Postrider-Event-Id";
+/// W3C's name for it; header names of NATS are case-sensitive.
+const TRACEPARENT: &str = "traceparent";
 
 /// One try; several fit into a caller's patience.
 const TRY: Duration = Duration::from_millis(1_500);
@@ -63,19 +65,25 @@ impl Broker {
         budget: Duration,
     ) -> Result<Publication, Error> {
         let deadline = Instant::now() + budget;
-        let acceptance = Uuid::new_v4().simple().to_string();
-        let fingerprint = hex::encode(fingerprint);
+        let acceptance = format!("{:032x}", rand::random::<u128>());
+        let fingerprint = hex_of(fingerprint);
         let key = key.to_string();
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, key.as_str());
-        headers.insert(EVENT_ID, event.id.to_string());
-        headers.insert(FINGERPRINT, fingerprint.as_str());
-        headers.insert(ACCEPTANCE, acceptance.as_str());
-        if event.trace.is_sampled() {
-            // For nats-server's own trace events, and people with a terminal.
-            headers.insert("traceparent", event.trace.traceparent());
-        }
-        let payload = Bytes::from(proto::pipeline::AcceptedEvent::from(event).encode_to_vec());
+        let id = event.id.to_string();
+        // Each try takes them, and nearly always there is one: a copy would be made in vain.
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(NATS_MESSAGE_ID, key.as_str());
+            headers.insert(HeaderName::from_static(EVENT_ID), id.as_str());
+            headers.insert(HeaderName::from_static(FINGERPRINT), fingerprint.as_str());
+            headers.insert(HeaderName::from_static(ACCEPTANCE), acceptance.as_str());
+            if event.trace.is_sampled() {
+                // For nats-server's own trace events, and people with a terminal.
+                let traceparent = event.trace.traceparent();
+                headers.insert(HeaderName::from_static(TRACEPARENT), traceparent);
+            }
+            headers
+        };
+        let payload = Bytes::from(proto::encode_event(event));
         let ack = self
             .publish_until(event_subject(&event.account), headers, payload, deadline)
             .await?;
@@ -123,7 +131,7 @@ impl Broker {
         loop {
             let far = Instant::now() + 2 * TRY;
             let tried = self
-                .publish_until(subject.clone(), headers.clone(), payload.clone(), far)
+                .publish_until(subject.clone(), || headers.clone(), payload.clone(), far)
                 .await;
             match tried {
                 Ok(ack) => return Ok(ack.sequence),
@@ -144,14 +152,14 @@ impl Broker {
     async fn publish_until(
         &self,
         subject: String,
-        headers: HeaderMap,
+        headers: impl Fn() -> HeaderMap,
         payload: Bytes,
         deadline: Instant,
     ) -> Result<PublishAck, Error> {
         loop {
             self.wait_for_connection(deadline).await?;
             let end = deadline.min(Instant::now() + TRY);
-            let publish = self.publish_once(subject.clone(), headers.clone(), payload.clone());
+            let publish = self.publish_once(subject.clone(), headers(), payload.clone());
             let error = match timeout_at(end, publish).await {
                 Ok(Ok(ack)) => return Ok(ack),
                 Ok(Err(error @ Error::Refused(_))) => return Err(error),
@@ -244,6 +252,14 @@ impl Broker {
             Err(error) => Err(Error::unavailable(error)),
         }
     }
+}
+
+/// Lower-case digits; `hex::encode` puts them together one by one.
+fn hex_of(digest: &[u8; 32]) -> String {
+    let mut digits = [0; 64];
+    // There is room for all of them.
+    let _ = hex::encode_to_slice(digest, &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
 }
 
 /// What is needed of a stored event to judge a repeat.

@@ -1,14 +1,17 @@
-//! What every delivery travels in, lists of deliveries and of records, written straight from the domain
-//! in the wire format (<https://protobuf.dev/programming-guides/encoding/>). The generated
-//! types own each field, so filling them in copies every id, name and value of an attempt
-//! first, some seventy pieces of memory. The order and the numbers of the fields are those
+//! What every event and every delivery travels in, written straight from the domain in the
+//! wire format (<https://protobuf.dev/programming-guides/encoding/>). The generated types
+//! own each field, so filling them in copies every id, name and value first, of an attempt
+//! some seventy pieces of memory. The order and the numbers of the fields are those
 //! of `pipeline.proto`; the tests hold them to the generated types.
 
 mod wire;
 
 use std::sync::Arc;
 
-use domain::{Attempt, Content, Delivery, DeliveryEvent, Headers, Outcome, Record, TraceContext};
+use domain::{
+    AcceptedEvent, Attempt, Content, Delivery, DeliveryEvent, Headers, Outcome, Record,
+    TraceContext,
+};
 
 use crate::convert::words::ended_state;
 use crate::pipeline;
@@ -20,8 +23,10 @@ const RECORD_BYTES: usize = 160;
 const ATTEMPT_BYTES: usize = 128;
 /// About what a header takes beside its name and value.
 const HEADER_BYTES: usize = 8;
-/// About what a delivery takes, and an event without its body.
+/// About what a delivery takes, and an event without its body and tags.
 const DELIVERY_BYTES: usize = 128;
+/// About what a tag takes beside its key and value.
+const TAG_BYTES: usize = 8;
 
 /// A `RecordList` of these.
 #[must_use]
@@ -64,6 +69,36 @@ pub fn encode_deliveries<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>)
         list.message(2, |to| delivery(to, one, place));
     }
     list.finish()
+}
+
+/// An `AcceptedEvent`.
+#[must_use]
+pub fn encode_event(event: &AcceptedEvent) -> Vec<u8> {
+    let tags = event.tags.as_map();
+    let tag_bytes = tags
+        .iter()
+        .map(|(key, value)| key.len() + value.len() + TAG_BYTES);
+    let bytes = event.body.len() + tag_bytes.sum::<usize>() + DELIVERY_BYTES;
+    let mut to = Writer::with_capacity(bytes);
+    to.bytes(1, event.id.as_bytes());
+    to.text(2, event.account.as_str());
+    to.text(3, event.event_type.as_str());
+    to.bytes(4, &event.body);
+    for (key, value) in tags {
+        to.message(5, |to| {
+            to.text(1, key);
+            to.text(2, value);
+        });
+    }
+    to.uint(6, event.live_mode.into());
+    to.int(7, event.accepted_at.unix_millis());
+    to.message(8, |to| trace(to, &event.trace));
+    for (field, endpoint) in [(9, event.target), (10, event.excluded)] {
+        if let Some(endpoint) = endpoint {
+            to.bytes(field, endpoint.as_bytes());
+        }
+    }
+    to.finish()
 }
 
 /// About what the record takes in a message, in bytes.

@@ -9,7 +9,7 @@ mod convert;
 mod encode;
 
 pub use convert::{DecodeError, deliveries_from_list};
-pub use encode::{encode_deliveries, encode_records, record_bytes};
+pub use encode::{encode_deliveries, encode_event, encode_records, record_bytes};
 
 /// The public API, package `postrider.v1`.
 pub mod v1 {

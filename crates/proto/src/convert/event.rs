@@ -5,30 +5,8 @@ use domain::{
     Tags,
 };
 
-use super::{account, at, bytes, event_type, id, trace, trace_to_proto};
+use super::{account, at, bytes, event_type, id, trace};
 use crate::{DecodeError, pipeline};
-
-impl From<&AcceptedEvent> for pipeline::AcceptedEvent {
-    fn from(event: &AcceptedEvent) -> Self {
-        Self {
-            id: bytes(event.id.as_bytes()),
-            account: event.account.to_string(),
-            r#type: event.event_type.to_string(),
-            body: event.body.clone(),
-            tags: event.tags.as_map().clone(),
-            live_mode: event.live_mode,
-            accepted_at_ms: event.accepted_at.unix_millis(),
-            trace: Some(trace_to_proto(&event.trace)),
-            target_endpoint_id: endpoint_to_proto(event.target),
-            excluded_endpoint_id: endpoint_to_proto(event.excluded),
-        }
-    }
-}
-
-/// Empty stands for none.
-fn endpoint_to_proto(id: Option<EndpointId>) -> bytes::Bytes {
-    id.map_or_else(Default::default, |id| bytes(id.as_bytes()))
-}
 
 impl TryFrom<pipeline::AcceptedEvent> for AcceptedEvent {
     type Error = DecodeError;

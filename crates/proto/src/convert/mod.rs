@@ -83,15 +83,6 @@ fn optional_trace(
         .transpose()
 }
 
-pub(crate) fn trace_to_proto(context: &TraceContext) -> pipeline::TraceContext {
-    pipeline::TraceContext {
-        trace_id: context.trace_id.to_vec().into(),
-        span_id: context.span_id.to_vec().into(),
-        flags: u32::from(context.flags),
-        tracestate: context.state.clone(),
-    }
-}
-
 pub(crate) fn bytes(id: &[u8; 16]) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(id)
 }

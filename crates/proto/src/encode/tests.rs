@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::attempt::Failure;
 use domain::{
     AccountId, AttemptId, Cause, DeferralReason, DeliveryId, DeliveryState, EndedReason,
-    EndpointId, EventId, EventType, FailureClass, Timestamp,
+    EndpointId, EventId, EventType, FailureClass, Tags, Timestamp,
 };
 use pipeline::delivery_event::Content as WireContent;
 use pipeline::record::Outcome as WireOutcome;
@@ -16,11 +16,20 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::convert::{bytes, optional_millis, trace_to_proto};
+use crate::convert::{bytes, optional_millis};
 use crate::deliveries_from_list;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_unix_millis(millis)
+}
+
+fn generated_trace(context: &TraceContext) -> pipeline::TraceContext {
+    pipeline::TraceContext {
+        trace_id: context.trace_id.to_vec().into(),
+        span_id: context.span_id.to_vec().into(),
+        flags: u32::from(context.flags),
+        tracestate: context.state.clone(),
+    }
 }
 
 fn generated_headers(headers: &Headers) -> Vec<pipeline::Header> {
@@ -51,7 +60,7 @@ fn generated_record(record: &Record) -> pipeline::Record {
                 failure_message: failure
                     .map_or_else(String::new, |failure| failure.message.clone()),
                 next_attempt_at_ms: optional_millis(attempt.next_attempt_at),
-                trace: Some(trace_to_proto(&attempt.trace)),
+                trace: Some(generated_trace(&attempt.trace)),
             })
         }
         Outcome::Ended { state, reason, at } => WireOutcome::Ended(pipeline::Ended {
@@ -78,6 +87,22 @@ fn generated_record(record: &Record) -> pipeline::Record {
     }
 }
 
+fn generated_event(event: &AcceptedEvent) -> pipeline::AcceptedEvent {
+    let endpoint = |id: Option<EndpointId>| id.map_or_else(Bytes::new, |id| bytes(id.as_bytes()));
+    pipeline::AcceptedEvent {
+        id: bytes(event.id.as_bytes()),
+        account: event.account.to_string(),
+        r#type: event.event_type.to_string(),
+        body: event.body.clone(),
+        tags: event.tags.as_map().clone(),
+        live_mode: event.live_mode,
+        accepted_at_ms: event.accepted_at.unix_millis(),
+        trace: Some(generated_trace(&event.trace)),
+        target_endpoint_id: endpoint(event.target),
+        excluded_endpoint_id: endpoint(event.excluded),
+    }
+}
+
 fn generated_deliveries(places: &[(&Delivery, u32)]) -> pipeline::DeliveryList {
     let mut list = pipeline::DeliveryList::default();
     for (delivery, place) in places {
@@ -88,7 +113,7 @@ fn generated_deliveries(places: &[(&Delivery, u32)]) -> pipeline::DeliveryList {
                 account: event.account.to_string(),
                 r#type: event.event_type.to_string(),
                 accepted_at_ms: event.accepted_at.unix_millis(),
-                trace: Some(trace_to_proto(&event.trace)),
+                trace: Some(generated_trace(&event.trace)),
                 content: Some(match &event.content {
                     Content::Inline(body) => WireContent::Body(body.clone()),
                     Content::EventsSequence(sequence) => WireContent::EventsSequence(*sequence),
@@ -103,7 +128,7 @@ fn generated_deliveries(places: &[(&Delivery, u32)]) -> pipeline::DeliveryList {
             attempt_number: delivery.attempt_number,
             directory_revision: delivery.directory_revision,
             endpoint_generation: delivery.endpoint_generation,
-            previous_attempt: delivery.previous_attempt.as_ref().map(trace_to_proto),
+            previous_attempt: delivery.previous_attempt.as_ref().map(generated_trace),
         });
     }
     list
@@ -211,6 +236,31 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_accepted()(
+        accepted_at in any_instant(),
+        body in prop::collection::vec(any::<u8>(), 0..40_000),
+        tags in prop::collection::btree_map("[a-z]{1,256}", "[a-zé]{0,200}", 0..8),
+        live_mode: bool,
+        trace in any_trace(),
+        target: bool,
+        excluded: bool,
+    ) -> AcceptedEvent {
+        AcceptedEvent {
+            id: EventId::new(),
+            account: account(),
+            event_type: event_type(),
+            body: body.into(),
+            tags: Tags::parse(tags).unwrap(),
+            live_mode,
+            accepted_at,
+            trace,
+            target: target.then(EndpointId::new),
+            excluded: excluded.then(EndpointId::new),
+        }
+    }
+}
+
 fn any_content() -> impl Strategy<Value = Content> {
     let body = prop::collection::vec(any::<u8>(), 0..40_000);
     prop_oneof![
@@ -269,6 +319,14 @@ proptest! {
         let decoded = pipeline::RecordList::decode(&*encoded)?.records.into_iter();
         let decoded: Result<Vec<_>, _> = decoded.map(Record::try_from).collect();
         prop_assert_eq!(decoded.unwrap(), records);
+    }
+
+    #[test]
+    fn an_event(event in any_accepted()) {
+        let encoded = encode_event(&event);
+        prop_assert_eq!(&encoded, &generated_event(&event).encode_to_vec());
+        let decoded = pipeline::AcceptedEvent::decode(&*encoded)?;
+        prop_assert_eq!(AcceptedEvent::try_from(decoded).unwrap(), event);
     }
 
     #[test]

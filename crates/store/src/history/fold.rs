@@ -66,7 +66,9 @@ impl<'a> Draft<'a> {
         endpoints: &HashMap<Uuid, Condition>,
         marks: &Marks,
     ) -> Vec<Self> {
-        let mut seen = HashSet::new();
+        let planned = batch.plans.iter().map(|plan| plan.deliveries.len());
+        let at_most = planned.sum::<usize>() + batch.records.len();
+        let mut seen = HashSet::with_capacity(at_most);
         let of_plans = batch.plans.iter().flat_map(|plan| {
             plan.deliveries.iter().map(|planned| Self {
                 id: planned.id.uuid(),
@@ -97,10 +99,13 @@ impl<'a> Draft<'a> {
             before: None,
             standing: Standing::new(false),
         });
-        of_plans
-            .chain(of_records)
-            .filter(|draft| !endpoints[&draft.endpoint_id].deleted && seen.insert(draft.id))
-            .collect()
+        let told = of_plans.chain(of_records);
+        // In one piece from the beginning: some thousands are moved each time they outgrow it.
+        let mut drafts = Vec::with_capacity(at_most);
+        drafts.extend(
+            told.filter(|draft| !endpoints[&draft.endpoint_id].deleted && seen.insert(draft.id)),
+        );
+        drafts
     }
 
     pub(super) const fn key(&self) -> Key<2> {
