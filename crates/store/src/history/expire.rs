@@ -17,6 +17,10 @@ use crate::pool::{Engine, bounded};
 /// Rows that one statement deletes.
 const CHUNK: i64 = 500;
 
+/// Endpoints whose counts of a day one statement deletes on PostgreSQL. For more than
+/// about two hundred, the trigger's plan reads all counts that there are.
+const ENDPOINTS: i64 = 100;
+
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What is no longer kept.
@@ -169,15 +173,14 @@ impl History {
     /// tables go.
     async fn delete_counts(&self, before: Timestamp) -> Result<u64, Error> {
         let (delete, hour, at_most) = match self.pool.0 {
-            // One day at a time, the oldest, of a hundred endpoints: nothing of these days
-            // is left then for the trigger to add up, as hour by hour there would be. For
-            // more of them its plan reads the whole table.
+            // The oldest day as a whole: nothing of it is left then for the trigger to add
+            // up, as hour by hour there would be.
             Engine::Postgres(_) => (
                 "DELETE FROM delivery_counts WHERE endpoint_id = ANY (ARRAY( \
                  SELECT endpoint_id FROM delivery_counts WHERE hour < $1 ORDER BY hour LIMIT $2)) \
                  AND hour < $1 AND hour < (SELECT MIN(hour) / 24 * 24 + 24 FROM delivery_counts)",
                 hour_of(Day::of(before).start()),
-                100,
+                ENDPOINTS,
             ),
             Engine::Sqlite { .. } => (
                 "DELETE FROM delivery_counts WHERE (endpoint_id, hour) IN \
