@@ -16,8 +16,13 @@ use crate::logs::Logs;
 use crate::nats::{self, Supervisor};
 use crate::roles::Role;
 use crate::shutdown::Signals;
+use crate::streams;
 use crate::wire::doors::Doors;
 use crate::wire::{self, Addresses};
+
+/// Standalone's. One process owns them all, so more would only divide what travels in
+/// lists, and each has two consumers whose state nats-server writes to disk.
+const PARTITIONS: &str = "4";
 
 /// Runs one role until a signal asks it to end.
 ///
@@ -74,7 +79,14 @@ pub(crate) async fn standalone(
         let server = Supervisor::start(program, &data_dir.join("nats"), config.nats_sync).await?;
         let url = server.url().expose_secret().to_owned();
         values.set(Setting::NatsUrl, url, Origin::Standalone);
-        let ended = match Config::parse(&values) {
+        let configured = tokio::select! {
+            configured = configured(values) => configured,
+            () = shutdown.cancelled() => {
+                server.stop().await;
+                return Ok(());
+            }
+        };
+        let ended = match configured {
             Ok(config) => {
                 let process = wire::Process {
                     name: "standalone",
@@ -133,6 +145,20 @@ fn provide(values: &mut Values, data_dir: &DataDir, doors: &Doors) -> Result<(),
         values.set(Setting::AdminKey, data_dir.admin_key()?, Origin::Standalone);
     }
     Ok(())
+}
+
+/// The configuration, with the number of partitions that the streams were made for unless
+/// one is given, or [`PARTITIONS`] before they are made.
+async fn configured(mut values: Values) -> Result<Config, config::Error> {
+    let config = Config::parse(&values)?;
+    let partitions = values.get(Setting::Partitions);
+    if partitions.is_none_or(|value| value.origin != Origin::Default) {
+        return Ok(config);
+    }
+    let stored = streams::partitions(&config, "standalone").await?;
+    let partitions = stored.map_or(PARTITIONS.to_owned(), |stored| stored.to_string());
+    values.set(Setting::Partitions, partitions, Origin::Standalone);
+    Config::parse(&values)
 }
 
 fn sqlite_url(path: &Path) -> String {

@@ -1,5 +1,6 @@
 //! The connection to nats-server, and the streams there.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -37,6 +38,27 @@ pub(crate) async fn connect(config: &Config, name: &str) -> Result<Broker, confi
         .await
         // Nothing but what cannot be used fails here.
         .map_err(|error| config::Error::Refused(error.to_string()))
+}
+
+/// For how many partitions the streams were made, asked for as long as it takes; `None`
+/// before the first start.
+///
+/// # Errors
+///
+/// When nats-server's address cannot be used at all.
+pub(crate) async fn partitions(
+    config: &Config,
+    name: &str,
+) -> Result<Option<NonZeroU16>, config::Error> {
+    let broker = connect(config, name).await?;
+    loop {
+        match tokio::time::timeout(TRY_LIMIT, broker.stored_partitions()).await {
+            Ok(Ok(partitions)) => return Ok(partitions),
+            Ok(Err(error)) => warn!(%error, "the streams cannot be looked at yet: trying again"),
+            Err(_) => warn!("nats-server does not answer: trying again"),
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
 }
 
 /// Brings the streams and buckets into being, for as long as it takes; what becomes

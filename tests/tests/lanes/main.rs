@@ -15,6 +15,7 @@ mod load;
 mod operational;
 mod owners;
 mod pace;
+mod partitions;
 mod share;
 mod world;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let runtime = runtime();
     let scenarios = [
         ("pace", pace::scenarios()),
+        ("partitions", partitions::scenarios()),
         ("owners", owners::scenarios()),
         ("hostile", hostile::scenarios()),
         ("breaker", breaker::scenarios()),

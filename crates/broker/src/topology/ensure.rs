@@ -64,6 +64,16 @@ impl Broker {
         Ok(())
     }
 
+    /// For how many partitions the streams were made; `None` before the first start.
+    ///
+    /// # Errors
+    ///
+    /// An outage.
+    pub async fn stored_partitions(&self) -> Result<Option<NonZeroU16>, Error> {
+        let deliveries = self.stream_config(DELIVERIES).await?;
+        Ok(deliveries.as_ref().and_then(stored_partitions))
+    }
+
     /// Looks first: who may not change streams can run on those that
     /// `postrider migrate` made.
     async fn ensure_stream(&self, wanted: Config, differing: Differing) -> Result<(), Error> {
