@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{DeferralReason, DeliveryState, Outcome, Record, Timestamp, breaker};
+use domain::{DeferralReason, DeliveryState, Outcome, Partitions, Record, Timestamp, breaker};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use telemetry::metric;
@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     deferred: Counter<u64>,
     leases: Counter<u64>,
     owned: Gauge<u64>,
+    partitions: Gauge<u64>,
 }
 
 /// What stands still now, for whoever asks.
@@ -82,6 +83,7 @@ impl Metrics {
             deferred: metric::DELIVERIES_DEFERRED.counter(),
             leases: metric::LEASE_CHANGES.counter(),
             owned: metric::PARTITIONS_OWNED.gauge(),
+            partitions: metric::PARTITIONS.gauge(),
         }
     }
 
@@ -149,9 +151,10 @@ impl Metrics {
         self.leases.add(1, &[KeyValue::new("change", change)]);
     }
 
-    /// So many partitions are this process's.
-    pub(crate) fn owned(&self, partitions: usize) {
-        self.owned.record(partitions as u64, &[]);
+    /// So many of the partitions are this process's.
+    pub(crate) fn owned(&self, owned: usize, partitions: Partitions) {
+        self.owned.record(owned as u64, &[]);
+        self.partitions.record(partitions.count().get().into(), &[]);
     }
 }
 

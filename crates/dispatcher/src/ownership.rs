@@ -87,7 +87,7 @@ impl Ownership {
                     }
                 }
             }
-            self.metrics.owned(owned.len());
+            self.metrics.owned(owned.len(), self.partitions);
             if leaving && tenures.is_empty() {
                 return;
             }

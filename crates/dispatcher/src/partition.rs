@@ -122,7 +122,7 @@ impl Tenure {
         shared.erasures.current().await;
         let since = now().minus(MEMORY);
         let mut recent = shared.broker.recent_records(self.partition, since).await;
-        let mut settled = SettledSet::default();
+        let mut settled = SettledSet::of_one(shared.broker.partitions());
         let mut failing: HashMap<EndpointId, u32> = HashMap::new();
         while let Some(records) = recent.next().await {
             for record in &records {

@@ -5,15 +5,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use domain::{DeliveryId, Outcome, Record, Timestamp};
+use domain::{DeliveryId, Outcome, Partitions, Record, Timestamp};
 
 use crate::item::Item;
 
 /// Outcomes are kept for this long.
 pub(crate) const MEMORY: Duration = Duration::from_secs(600);
 
-/// And at most so many of them, some 100 bytes each.
-const CAPACITY: usize = 131_072;
+/// And at most so many of them in all partitions, some 100 bytes each.
+const CAPACITY: usize = 2_097_152;
 
 /// One attempt to be made: the delivery and the attempt's number.
 pub(crate) type Key = (DeliveryId, u32);
@@ -48,8 +48,9 @@ pub(crate) enum Claim {
     Done(Item, Settlement),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SettledSet {
+    capacity: usize,
     entries: HashMap<Key, Entry>,
     /// What is done, by the time it was noted.
     by_age: VecDeque<(Timestamp, Key)>,
@@ -63,6 +64,15 @@ enum Entry {
 }
 
 impl SettledSet {
+    /// Of one of these partitions.
+    pub(crate) fn of_one(partitions: Partitions) -> Self {
+        Self {
+            capacity: CAPACITY / usize::from(partitions.count().get()),
+            entries: HashMap::new(),
+            by_age: VecDeque::new(),
+        }
+    }
+
     /// Takes an attempt, unless it is taken or done.
     pub(crate) fn claim(&mut self, item: Item) -> Claim {
         match self.entries.get_mut(&item.key()) {
@@ -112,7 +122,7 @@ impl SettledSet {
 
     fn forget(&mut self, limit: Timestamp) {
         while let Some((at, key)) = self.by_age.front()
-            && (*at < limit || self.by_age.len() >= CAPACITY)
+            && (*at < limit || self.by_age.len() >= self.capacity)
         {
             self.entries.remove(key);
             self.by_age.pop_front();
@@ -123,6 +133,8 @@ impl SettledSet {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use domain::EndpointId;
 
     use super::*;
@@ -131,6 +143,10 @@ mod tests {
     const ENDED: Settlement = Settlement {
         next_attempt_at: None,
     };
+
+    fn set() -> SettledSet {
+        SettledSet::of_one(Partitions::new(NonZeroU16::new(64).unwrap()))
+    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_millis(seconds * 1_000)
@@ -150,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_settled_attempt_is_done_and_the_next_one_is_new() {
-        let mut set = SettledSet::default();
+        let mut set = set();
         let [first, again, mut next] = copies();
         let key = first.key();
         let retry = Settlement {
@@ -166,7 +182,7 @@ mod tests {
 
     #[test]
     fn copies_wait_for_the_first_and_share_its_end() {
-        let mut set = SettledSet::default();
+        let mut set = set();
         let [first, second, third] = copies();
         let key = first.key();
         assert!(matches!(set.claim(first), Claim::New(_)));
@@ -177,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_attempt_is_free_again() {
-        let mut set = SettledSet::default();
+        let mut set = set();
         let [first, second, third] = copies();
         let key = first.key();
         assert!(matches!(set.claim(first), Claim::New(_)));
@@ -188,7 +204,7 @@ mod tests {
 
     #[test]
     fn outcomes_are_forgotten_after_ten_minutes() {
-        let mut set = SettledSet::default();
+        let mut set = set();
         let (old, new) = ((DeliveryId::new(), 1), (DeliveryId::new(), 1));
         set.settle(old, ENDED, at(0));
         set.settle(new, ENDED, at(600));
@@ -199,15 +215,15 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room() {
-        let mut set = SettledSet::default();
+        let mut set = set();
         let first = (DeliveryId::new(), 1);
         set.settle(first, ENDED, at(0));
-        for _ in 1..CAPACITY {
+        for _ in 1..set.capacity {
             set.settle((DeliveryId::new(), 1), ENDED, at(0));
         }
         assert!(set.knows(first));
         set.settle((DeliveryId::new(), 1), ENDED, at(0));
         assert!(!set.knows(first));
-        assert_eq!(set.entries.len(), CAPACITY);
+        assert_eq!(set.entries.len(), set.capacity);
     }
 }

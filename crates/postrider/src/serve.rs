@@ -1,6 +1,7 @@
 //! A process that runs roles: bind, start, wait until ready, drain, stop.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::path::Path;
 
 use anyhow::Result;
@@ -22,7 +23,7 @@ use crate::wire::{self, Addresses};
 
 /// Standalone's. One process owns them all, so more would only divide what travels in
 /// lists, and each has two consumers whose state nats-server writes to disk.
-const PARTITIONS: &str = "4";
+const PARTITIONS: NonZeroU16 = NonZeroU16::new(4).unwrap();
 
 /// Runs one role until a signal asks it to end.
 ///
@@ -80,7 +81,7 @@ pub(crate) async fn standalone(
         let url = server.url().expose_secret().to_owned();
         values.set(Setting::NatsUrl, url, Origin::Standalone);
         let configured = tokio::select! {
-            configured = configured(values) => configured,
+            configured = configured(&values) => configured,
             () = shutdown.cancelled() => {
                 server.stop().await;
                 return Ok(());
@@ -148,17 +149,15 @@ fn provide(values: &mut Values, data_dir: &DataDir, doors: &Doors) -> Result<(),
 }
 
 /// The configuration, with the number of partitions that the streams were made for unless
-/// one is given, or [`PARTITIONS`] before they are made.
-async fn configured(mut values: Values) -> Result<Config, config::Error> {
-    let config = Config::parse(&values)?;
-    let partitions = values.get(Setting::Partitions);
-    if partitions.is_none_or(|value| value.origin != Origin::Default) {
-        return Ok(config);
+/// one is given, or [`PARTITIONS`] before they are made. Nobody answers at the ports while
+/// nats-server, which has just started, does not say which.
+async fn configured(values: &Values) -> Result<Config, config::Error> {
+    let mut config = Config::parse(values)?;
+    if values.get(Setting::Partitions).is_none() {
+        let there = streams::made_for(&config, "standalone").await?;
+        config.partitions = there.unwrap_or(PARTITIONS);
     }
-    let stored = streams::partitions(&config, "standalone").await?;
-    let partitions = stored.map_or(PARTITIONS.to_owned(), |stored| stored.to_string());
-    values.set(Setting::Partitions, partitions, Origin::Standalone);
-    Config::parse(&values)
+    Ok(config)
 }
 
 fn sqlite_url(path: &Path) -> String {

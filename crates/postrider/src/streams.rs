@@ -13,7 +13,7 @@ use crate::config::{self, Config, Setting};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// One try of bringing the streams into being.
+/// One try.
 const TRY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Begins to connect in the name of a role or command; nats-server need not be
@@ -40,27 +40,6 @@ pub(crate) async fn connect(config: &Config, name: &str) -> Result<Broker, confi
         .map_err(|error| config::Error::Refused(error.to_string()))
 }
 
-/// For how many partitions the streams were made, asked for as long as it takes; `None`
-/// before the first start.
-///
-/// # Errors
-///
-/// When nats-server's address cannot be used at all.
-pub(crate) async fn partitions(
-    config: &Config,
-    name: &str,
-) -> Result<Option<NonZeroU16>, config::Error> {
-    let broker = connect(config, name).await?;
-    loop {
-        match tokio::time::timeout(TRY_LIMIT, broker.stored_partitions()).await {
-            Ok(Ok(partitions)) => return Ok(partitions),
-            Ok(Err(error)) => warn!(%error, "the streams cannot be looked at yet: trying again"),
-            Err(_) => warn!("nats-server does not answer: trying again"),
-        }
-        tokio::time::sleep(FIRST_PAUSE).await;
-    }
-}
-
 /// Brings the streams and buckets into being, for as long as it takes; what becomes
 /// of those that differ is for the caller to say.
 ///
@@ -77,11 +56,32 @@ pub(crate) async fn ensure(
         duplicate_window: config.duplicate_window,
         replicas: config.nats_replicas,
     };
+    until_done(|| broker.ensure_topology(&settings, differing)).await
+}
+
+/// For how many partitions the streams were made, asked for as long as it takes; `None`
+/// before the first start.
+///
+/// # Errors
+///
+/// When nats-server's address cannot be used at all.
+pub(crate) async fn made_for(
+    config: &Config,
+    name: &str,
+) -> Result<Option<NonZeroU16>, config::Error> {
+    let broker = connect(config, name).await?;
+    until_done(|| broker.made_for(config.partitions)).await
+}
+
+/// Tries again, with growing pauses, what fails for no reason that stays.
+async fn until_done<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, config::Error>
+where
+    F: Future<Output = Result<T, broker::Error>>,
+{
     let mut pause = FIRST_PAUSE;
     loop {
-        let attempt = broker.ensure_topology(&settings, differing);
-        match tokio::time::timeout(TRY_LIMIT, attempt).await {
-            Ok(Ok(())) => return Ok(()),
+        match tokio::time::timeout(TRY_LIMIT, attempt()).await {
+            Ok(Ok(done)) => return Ok(done),
             Ok(Err(error @ broker::Error::PartitionsChanged { .. })) => {
                 return Err(config::Error::Refused(error.to_string()));
             }

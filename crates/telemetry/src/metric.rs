@@ -116,6 +116,8 @@ metrics! {
         "Leases of partitions.";
     PARTITIONS_OWNED "postrider.partitions.owned" Kind::Gauge, "{partition}", "dispatcher", [],
         "Partitions that the process owns; over all dispatchers, all of them.";
+    PARTITIONS "postrider.partitions" Kind::Gauge, "{partition}", "dispatcher", [],
+        "Partitions that there are.";
 
     HISTORY_RECORDED "postrider.history.recorded" Kind::Counter, "{item}", "history",
         ["kind": "`event`, `plan`, `record`"],

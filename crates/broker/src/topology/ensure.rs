@@ -8,7 +8,7 @@ use async_nats::jetstream::{ErrorCode, kv};
 use domain::Partitions;
 use tracing::warn;
 
-use super::{DELIVERIES, Settings, is_moving, stored_partitions, streams};
+use super::{DELIVERIES, RETRIES, Settings, is_moving, stored_partitions, streams};
 use crate::directory::Bucket;
 use crate::{Broker, Error};
 
@@ -64,14 +64,18 @@ impl Broker {
         Ok(())
     }
 
-    /// For how many partitions the streams were made; `None` before the first start.
+    /// For how many partitions the streams were made: `untold` if nothing says so any
+    /// more, `None` before the first start.
     ///
     /// # Errors
     ///
     /// An outage.
-    pub async fn stored_partitions(&self) -> Result<Option<NonZeroU16>, Error> {
-        let deliveries = self.stream_config(DELIVERIES).await?;
-        Ok(deliveries.as_ref().and_then(stored_partitions))
+    pub async fn made_for(&self, untold: NonZeroU16) -> Result<Option<NonZeroU16>, Error> {
+        if let Some(deliveries) = self.stream_config(DELIVERIES).await? {
+            return Ok(Some(stored_partitions(&deliveries).unwrap_or(untold)));
+        }
+        let retries = self.stream_config(RETRIES).await?;
+        Ok(retries.map(|_| untold))
     }
 
     /// Looks first: who may not change streams can run on those that

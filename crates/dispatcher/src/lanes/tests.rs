@@ -4,6 +4,7 @@
 
 mod world;
 
+use std::num::NonZeroU16;
 use std::sync::Mutex;
 
 use domain::Delivery;
@@ -256,9 +257,12 @@ fn a_partition_is_let_go_of_when_nothing_is_under_way() {
 
     // Whoever is next finds what is parked.
     let parked = world.parked.values().map(|(of, _)| (*of, 1)).collect();
-    world
-        .lanes
-        .gained(partition, EPOCH, SettledSet::default(), world.now);
+    world.lanes.gained(
+        partition,
+        EPOCH,
+        SettledSet::of_one(Partitions::new(NonZeroU16::MIN)),
+        world.now,
+    );
     world.lanes.found(partition, parked, world.now);
     let waiting: usize = world.parked.values().map(|(_, list)| list.len()).sum();
     world.pass(SECOND * (u32::try_from(waiting).unwrap() + 2));

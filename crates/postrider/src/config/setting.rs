@@ -100,7 +100,7 @@ settings! {
     MaxEndpointsPerAccount "max_endpoints_per_account" Plain Some("0"), "endpoints that an account may have; 0 for no limit";
     MaxEventsPerAccount "max_events_per_account" Plain Some("0"), "events a second that one ingest takes for an account; 0 for no limit";
     MaxEventsPerKey "max_events_per_key" Plain Some("0"), "events a second that one ingest takes of a key; 0 for no limit";
-    Partitions "partitions" Plain Some("16"), "parts that endpoints are spread over, 1 to 64; fixed at the first start; standalone makes 4";
+    Partitions "partitions" Plain None, "parts that endpoints are spread over, 1 to 64, fixed at the first start; 16 unless set, and standalone makes 4 and keeps what is there";
     ShutdownGrace "shutdown_grace" Plain Some("25s"), "how long a process may take to end after SIGTERM";
     DataDir "data_dir" Plain Some("./data"), "where standalone keeps everything";
     Dev "dev" Plain Some("false"), "allow http:// and loopback targets, log for people";

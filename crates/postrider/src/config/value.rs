@@ -81,7 +81,12 @@ pub(super) fn number(
         })
 }
 
+/// What is not set is for standalone to decide, which has a server to ask.
 pub(super) fn partitions(values: &Values) -> Result<NonZeroU16, Error> {
+    const UNLESS_SET: NonZeroU16 = NonZeroU16::new(16).unwrap();
+    if values.get(Setting::Partitions).is_none() {
+        return Ok(UNLESS_SET);
+    }
     let count = number(values, Setting::Partitions, 1, 64)?;
     Ok(NonZeroU16::new(count).expect("at least 1 was checked"))
 }

@@ -53,7 +53,7 @@ impl World {
         let start = Instant::now();
         let mut lanes = Lanes::new(settings, hash, lookup);
         let partition = hash.iter().next().unwrap();
-        lanes.gained(partition, EPOCH, SettledSet::default(), start);
+        lanes.gained(partition, EPOCH, SettledSet::of_one(hash), start);
         Self {
             lanes,
             start,
