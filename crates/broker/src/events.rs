@@ -128,6 +128,7 @@ impl Broker {
     ) -> Result<u64, Error> {
         let mut pause = PAUSE;
         let mut said = Instant::now();
+        let mut connections = self.connections();
         loop {
             let far = Instant::now() + 2 * TRY;
             let tried = self
@@ -144,7 +145,9 @@ impl Broker {
                 }
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(pause).await;
+            // What waits for the server goes before whatever comes after its return:
+            // the next owner of a partition looks there for what was sent.
+            let _ = timeout(pause, connections.changed()).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }

@@ -22,7 +22,7 @@ use domain::{AccountId, DeferralReason, Endpoint, EndpointId, Partition, Partiti
 use crate::decide::{self, End};
 use crate::item::Item;
 use crate::lane::{Gate, Lane, time_of};
-use crate::settled::{Claim, SettledSet, Settlement};
+use crate::settled::{Claim, Key, SettledSet, Settlement};
 use crate::share::Share;
 
 /// Outcomes that are not recorded yet, at most. When there are so many, nothing
@@ -100,6 +100,10 @@ pub(crate) struct Lanes {
     hash: Partitions,
     lookup: Lookup,
     partitions: HashMap<Partition, Owned>,
+    /// What was under way when its partition was lost, and is not at its end. It may
+    /// have been sent, and its record waits for the broker: whoever gets the partition
+    /// back here must not send it again.
+    left_behind: HashMap<Partition, HashSet<Key>>,
     lanes: HashMap<EndpointId, Lane>,
     share: Share,
     unrecorded: usize,
@@ -147,6 +151,7 @@ impl Lanes {
             hash,
             lookup,
             partitions: HashMap::new(),
+            left_behind: HashMap::new(),
             lanes: HashMap::new(),
             unrecorded: 0,
             touched: HashSet::new(),

@@ -23,6 +23,9 @@ const RENEW_AFTER: u32 = 3;
 const LOOKS: u32 = 10;
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
+/// After a lost connection, before anything is acquired: longer than whoever else was
+/// cut off takes to connect again, and to store what it had sent meanwhile.
+const OTHERS_FIRST: Duration = Duration::from_secs(2);
 
 /// How partitions come to this process.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ impl Ownership {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut announced_at: Option<Instant> = None;
         let mut leaving = false;
+        let mut connections = self.shared.broker.connections_made();
+        let mut acquires_from = Instant::now();
         loop {
             tokio::select! {
                 () = shutdown.cancelled(), if !leaving => {
@@ -82,8 +87,13 @@ impl Ownership {
                         }
                     }
                     self.renew(&mut owned).await;
+                    let made = self.shared.broker.connections_made();
+                    if std::mem::replace(&mut connections, made) != made && !self.is_alone {
+                        acquires_from = Instant::now() + OTHERS_FIRST;
+                    }
                     if !leaving {
-                        self.rebalance(&mut owned, &mut tenures).await;
+                        let acquires = Instant::now() >= acquires_from;
+                        self.rebalance(&mut owned, &mut tenures, acquires).await;
                     }
                 }
             }
@@ -142,8 +152,14 @@ impl Ownership {
         join_all(renewals).await;
     }
 
-    /// Leaves what falls to others, and acquires what falls to this process.
-    async fn rebalance(&self, owned: &mut HashMap<Partition, Owned>, tenures: &mut JoinSet<()>) {
+    /// Leaves what falls to others, and, if it `acquires`, acquires what falls to this
+    /// process.
+    async fn rebalance(
+        &self,
+        owned: &mut HashMap<Partition, Owned>,
+        tenures: &mut JoinSet<()>,
+        acquires: bool,
+    ) {
         let Some(members) = self.bounded("list members", self.leases.members()).await else {
             return;
         };
@@ -161,7 +177,8 @@ impl Ownership {
         let wanted = self
             .partitions
             .iter()
-            .filter(|partition| is_ours(*partition) && !owned.contains_key(partition));
+            .filter(|partition| is_ours(*partition) && !owned.contains_key(partition))
+            .filter(|_| acquires);
         let acquired = join_all(wanted.map(|partition| async move {
             self.bounded("acquire", self.leases.acquire(partition))
                 .await

@@ -2,6 +2,7 @@
 //! by a redelivery, a schedule that fired twice, or a plan made twice, is found
 //! here and not posted again.
 
+use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -112,6 +113,25 @@ impl SettledSet {
         match self.entries.remove(&key) {
             Some(Entry::InWork(followers)) => followers,
             Some(Entry::Done(_)) | None => Vec::new(),
+        }
+    }
+
+    /// What is in work. Its copies are given back.
+    pub(crate) fn into_unsettled(self) -> impl Iterator<Item = Key> {
+        let entries = self.entries.into_iter();
+        entries.filter_map(|(key, entry)| match entry {
+            Entry::InWork(copies) => {
+                copies.into_iter().for_each(Item::give_back);
+                Some(key)
+            }
+            Entry::Done(_) => None,
+        })
+    }
+
+    /// It is still in work here, since before this set was made.
+    pub(crate) fn resume(&mut self, key: Key) {
+        if let Place::Vacant(place) = self.entries.entry(key) {
+            place.insert(Entry::InWork(Vec::new()));
         }
     }
 

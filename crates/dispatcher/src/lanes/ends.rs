@@ -49,6 +49,8 @@ impl Lanes {
             for copy in copies {
                 self.release(copy);
             }
+        } else {
+            self.no_longer_left_behind(partition, item.key());
         }
         self.release(item);
     }
@@ -60,6 +62,7 @@ impl Lanes {
         let endpoint = item.delivery.endpoint_id;
         let partition = self.hash.of(endpoint);
         let Some(owned) = self.partitions.get_mut(&partition) else {
+            self.no_longer_left_behind(partition, item.key());
             return item.give_back();
         };
         owned.is_through(&item);
@@ -102,7 +105,10 @@ impl Lanes {
             }
             let copies = match self.partitions.get_mut(&partition) {
                 Some(owned) => owned.settled.free(item.key()),
-                None => Vec::new(),
+                None => {
+                    self.no_longer_left_behind(partition, item.key());
+                    Vec::new()
+                }
             };
             item.parked();
             for copy in copies {
@@ -120,17 +126,21 @@ impl Lanes {
     /// Frees an attempt. A copy that waited for it takes its place: where it is the
     /// same message, given again, its ack would take away what is given back.
     pub(super) fn free(&mut self, key: Key, partition: Partition, now: Instant) {
-        let owned = self.partitions.get_mut(&partition);
-        let copies = owned.map(|owned| owned.settled.free(key));
-        for copy in copies.unwrap_or_default() {
+        let Some(owned) = self.partitions.get_mut(&partition) else {
+            return self.no_longer_left_behind(partition, key);
+        };
+        for copy in owned.settled.free(key) {
             self.arrive(partition, copy, now);
         }
     }
 
     /// An attempt is done with. A message is acked when all of it is dropped;
-    /// what stands in PARKED is counted.
+    /// what stands in PARKED is counted, by whoever has read it in this tenure.
     pub(super) fn release(&mut self, item: Item) {
+        let partition = self.hash.of(item.delivery.endpoint_id);
+        let owned = self.partitions.get(&partition);
         if let Source::Parked(sequence) = item.source
+            && owned.is_some_and(|owned| owned.epoch == item.epoch)
             && let Some(lane) = self.lanes.get_mut(&item.delivery.endpoint_id)
         {
             lane.backlog.settled(sequence);
@@ -149,8 +159,14 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&endpoint) else {
             return;
         };
-        self.touched.insert(endpoint);
         let partition = lane.partition;
+        let epoch = self.partitions.get(&partition).map(|owned| owned.epoch);
+        let mut items = lists.iter().flatten().flat_map(|(_, items)| items);
+        if items.any(|item| Some(item.epoch) != epoch) {
+            // Read for an earlier tenure.
+            return;
+        }
+        self.touched.insert(endpoint);
         let Some(lists) = lists else {
             lane.backlog.read_failed();
             self.wake_at(endpoint, now + READ_AGAIN);

@@ -1,6 +1,7 @@
 //! Partitions come to this process and go.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use domain::breaker::Breaker;
@@ -9,7 +10,7 @@ use domain::{EndpointId, Partition};
 use super::{Lanes, Owned};
 use crate::item::Item;
 use crate::lane::Lane;
-use crate::settled::SettledSet;
+use crate::settled::{Key, SettledSet};
 
 impl Lanes {
     /// The partition is this process's from now on.
@@ -17,9 +18,12 @@ impl Lanes {
         &mut self,
         partition: Partition,
         epoch: u64,
-        settled: SettledSet,
+        mut settled: SettledSet,
         now: Instant,
     ) {
+        for key in self.left_behind.remove(&partition).unwrap_or_default() {
+            settled.resume(key);
+        }
         let owned = Owned {
             epoch,
             since: now,
@@ -118,10 +122,25 @@ impl Lanes {
             .is_none_or(|owned| owned.draining && owned.under_way == 0)
     }
 
+    /// An attempt has come to its end after its partition was lost.
+    pub(super) fn no_longer_left_behind(&mut self, partition: Partition, key: Key) {
+        if let Entry::Occupied(mut left) = self.left_behind.entry(partition) {
+            left.get_mut().remove(&key);
+            if left.get().is_empty() {
+                left.remove();
+            }
+        }
+    }
+
     /// The partition is no longer this process's.
     pub(crate) fn lost(&mut self, partition: Partition) {
         self.drain(partition);
-        self.partitions.remove(&partition);
+        if let Some(owned) = self.partitions.remove(&partition) {
+            let unsettled: HashSet<Key> = owned.settled.into_unsettled().collect();
+            if !unsettled.is_empty() {
+                self.left_behind.insert(partition, unsettled);
+            }
+        }
         self.lanes.retain(|_, lane| lane.partition != partition);
     }
 }

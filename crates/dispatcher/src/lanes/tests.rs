@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod left_behind;
 mod world;
 
 use std::num::NonZeroU16;

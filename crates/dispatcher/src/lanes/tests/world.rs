@@ -106,7 +106,20 @@ impl World {
     }
 
     pub(super) fn arrive(&mut self, endpoint: EndpointId, count: usize) -> Vec<DeliveryId> {
-        let items: Vec<Item> = (0..count).map(|_| self.item(endpoint)).collect();
+        self.arrive_in(EPOCH, endpoint, count)
+    }
+
+    pub(super) fn arrive_in(
+        &mut self,
+        epoch: u64,
+        endpoint: EndpointId,
+        count: usize,
+    ) -> Vec<DeliveryId> {
+        let item = |_| Item {
+            epoch,
+            ..self.item(endpoint)
+        };
+        let items: Vec<Item> = (0..count).map(item).collect();
         let ids = items.iter().map(|item| item.delivery.id).collect();
         let partition = self.lanes.hash.iter().next().unwrap();
         self.lanes.arrived(partition, items, self.now);
