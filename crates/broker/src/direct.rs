@@ -1,6 +1,8 @@
 //! Batched direct gets (ADR-31): the client library asks for one message at a
 //! time only. They need no consumer, so they serve work queues too.
 
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
 use async_nats::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use domain::Timestamp;
@@ -62,6 +64,28 @@ impl Broker {
         timeout(CALL_TIMEOUT, self.ask_direct(stream, request))
             .await
             .map_err(|_| Error::unavailable("no answer in time"))?
+    }
+
+    /// The message at a place of a stream, if it is still there. Any replica may
+    /// answer, and one that lags lacks what it has not got yet: only the stream's leader
+    /// can say that there is nothing.
+    pub(crate) async fn message_at(
+        &self,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await;
+        let stream = stream.map_err(Error::unavailable)?;
+        match stream.direct_get(sequence).await {
+            Ok(message) => return Ok(Some(message)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => {}
+            Err(error) => return Err(Error::unavailable(error)),
+        }
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(Error::unavailable(error)),
+        }
     }
 
     async fn ask_direct(&self, stream: &str, request: String) -> Result<Vec<Raw>, Error> {

@@ -215,7 +215,7 @@ async fn read(broker: &Broker, bucket: Bucket, key: &str) -> Result<(u64, Option
             .get_stream_no_info(bucket.stream())
             .await
             .map_err(Error::unavailable)?;
-        // Not a direct get from any replica: this is for who writes next.
+        // Any replica answers. What one that lags lacks was made a moment ago.
         match stream
             .direct_get_last_for_subject(bucket.subject(key))
             .await

@@ -5,9 +5,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::header::{HeaderName, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishErrorKind;
-use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
 use bytes::Bytes;
 use domain::{AcceptedEvent, EventId};
 use prost::Message as _;
@@ -110,7 +108,7 @@ impl Broker {
     ///
     /// An outage, or an unreadable message.
     pub async fn event_at(&self, sequence: u64) -> Result<Option<AcceptedEvent>, Error> {
-        let Some(message) = self.message_at(sequence).await? else {
+        let Some(message) = self.message_at(EVENTS, sequence).await? else {
             return Ok(None);
         };
         let event = proto::pipeline::AcceptedEvent::decode(message.payload)
@@ -129,6 +127,7 @@ impl Broker {
         let mut pause = PAUSE;
         let mut said = Instant::now();
         let mut connections = self.connections();
+        connections.mark_unchanged();
         loop {
             let far = Instant::now() + 2 * TRY;
             let tried = self
@@ -212,7 +211,7 @@ impl Broker {
         deadline: Instant,
     ) -> Result<Option<Stored>, Error> {
         loop {
-            match timeout(TRY, self.message_surely_at(sequence)).await {
+            match timeout(TRY, self.message_at(EVENTS, sequence)).await {
                 Ok(Ok(message)) => return Ok(message.map(|message| Stored::new(&message.headers))),
                 Ok(Err(error)) if Instant::now() >= deadline => return Err(error),
                 Err(_) if Instant::now() >= deadline => {
@@ -222,37 +221,6 @@ impl Broker {
                 }
                 Ok(Err(_)) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
-        }
-    }
-
-    /// A replica that answers may lack what was stored just now; the stream's
-    /// leader does not.
-    async fn message_surely_at(&self, sequence: u64) -> Result<Option<StreamMessage>, Error> {
-        if let Some(message) = self.message_at(sequence).await? {
-            return Ok(Some(message));
-        }
-        let stream = self
-            .jetstream
-            .get_stream_no_info(EVENTS)
-            .await
-            .map_err(Error::unavailable)?;
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(Error::unavailable(error)),
-        }
-    }
-
-    async fn message_at(&self, sequence: u64) -> Result<Option<StreamMessage>, Error> {
-        let stream = self
-            .jetstream
-            .get_stream_no_info(EVENTS)
-            .await
-            .map_err(Error::unavailable)?;
-        match stream.direct_get(sequence).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::unavailable(error)),
         }
     }
 }

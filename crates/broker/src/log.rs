@@ -2,6 +2,8 @@
 //! it, whoever it is for: what is there is read without a consumer, and a
 //! message is replaced by one that holds less.
 
+use std::time::SystemTime;
+
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::stream::RawMessageErrorKind;
@@ -146,10 +148,19 @@ impl Broker {
     ///
     /// An outage.
     pub async fn stored_at(&self, log: Log, sequence: u64) -> Result<Option<Stored>, Error> {
-        let place = Place::After(sequence.saturating_sub(1));
-        let found = self.read_direct(log.stream(), ">", place, 1).await?;
-        let there = found.into_iter().find(|raw| raw.sequence == sequence);
-        Ok(there.map(|raw| Stored::new(log, raw)))
+        let asked = self.message_at(log.stream(), sequence);
+        let found = timeout(CALL_TIMEOUT, asked)
+            .await
+            .map_err(|_| Error::unavailable("no answer in time"))??;
+        Ok(found.map(|message| {
+            let raw = Raw {
+                sequence: message.sequence,
+                subject: message.subject.to_string(),
+                stored_at: SystemTime::from(message.time).into(),
+                payload: message.payload,
+            };
+            Stored::new(log, raw)
+        }))
     }
 
     /// The sequence of a stream's last message.

@@ -1,6 +1,6 @@
 //! Whether something that waits still stands in a stream.
 
-use async_nats::jetstream::stream::DirectGetErrorKind;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use domain::{DeliveryId, EndpointId, Partition, Timestamp};
 use tokio::time::timeout;
 
@@ -45,9 +45,10 @@ impl Broker {
         let asked = async {
             let stream = self.jetstream.get_stream_no_info(RETRIES).await;
             let stream = stream.map_err(Error::unavailable)?;
-            match stream.direct_get_last_for_subject(subject).await {
+            // Its leader, since a replica that lags may lack it: it would be sent twice.
+            match stream.get_last_raw_message_by_subject(&subject).await {
                 Ok(_) => Ok(true),
-                Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(false),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
                 Err(error) => Err(Error::unavailable(error)),
             }
         };

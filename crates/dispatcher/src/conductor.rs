@@ -48,6 +48,7 @@ enum News {
     Lost(Partition, oneshot::Sender<()>),
     Posted {
         endpoint: EndpointId,
+        epoch: u64,
         account: AccountId,
         /// `None`: it tells nothing about the endpoint.
         result: Option<bool>,
@@ -58,8 +59,8 @@ enum News {
     Unsettled(Item, bool),
     Repeated(Item),
     Stored(EndpointId, Vec<Item>, Option<u64>),
-    Read(EndpointId, Option<Vec<(u64, Vec<Item>)>>),
-    Discarded(EndpointId),
+    Read(EndpointId, u64, Option<Vec<(u64, Vec<Item>)>>),
+    Discarded(EndpointId, u64),
 }
 
 /// A partition that has become this process's.
@@ -233,7 +234,7 @@ impl Conductor {
                     parked,
                     ..
                 } = gain;
-                self.lanes.gained(partition, epoch, settled, at);
+                self.lanes.gained(partition, epoch, settled, at, now());
                 self.lanes.failing(partition, failing, at);
                 self.lanes.found(partition, parked, at);
             }
@@ -254,10 +255,11 @@ impl Conductor {
             }
             News::Posted {
                 endpoint,
+                epoch,
                 account,
                 result,
             } => {
-                let change = self.lanes.posted(endpoint, &account, result, at);
+                let change = self.lanes.posted(endpoint, epoch, &account, result, at);
                 self.gauges.breaker(change);
                 match change {
                     breaker::Change::Opened => {
@@ -276,8 +278,8 @@ impl Conductor {
             News::Stored(endpoint, items, sequence) => {
                 self.lanes.stored(endpoint, items, sequence, at)
             }
-            News::Read(endpoint, lists) => self.lanes.read(endpoint, lists, at),
-            News::Discarded(endpoint) => self.lanes.discarded(endpoint),
+            News::Read(endpoint, epoch, lists) => self.lanes.read(endpoint, epoch, lists, at),
+            News::Discarded(endpoint, epoch) => self.lanes.discarded(endpoint, epoch),
         }
     }
 
@@ -367,18 +369,18 @@ impl Conductor {
                 let (broker, epoch) = (self.broker.clone(), self.epoch_of(endpoint));
                 self.tasks.spawn(async move {
                     let lists = read(&broker, endpoint, after, max, epoch).await;
-                    handle.tell(News::Read(endpoint, lists));
+                    handle.tell(News::Read(endpoint, epoch, lists));
                 });
             }
             Action::Discard(endpoint, through) => {
-                let broker = self.broker.clone();
+                let (broker, epoch) = (self.broker.clone(), self.epoch_of(endpoint));
                 self.tasks.spawn(async move {
                     let removed = broker.discard_parked(endpoint, through).await;
                     if let Err(error) = removed {
                         // Who reads it again finds it settled.
                         debug!(%error, %endpoint, "what was parked for {endpoint} stays a while");
                     }
-                    handle.tell(News::Discarded(endpoint));
+                    handle.tell(News::Discarded(endpoint, epoch));
                 });
             }
         }

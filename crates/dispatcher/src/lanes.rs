@@ -80,6 +80,8 @@ struct Owned {
     settled: SettledSet,
     /// Actions under way whose end is not known yet.
     under_way: usize,
+    /// Of them, those that an earlier tenure of this process began.
+    resumed: HashSet<Key>,
     /// Nothing new is begun where POSTs take long.
     calming: bool,
     /// Nothing new is begun.
@@ -87,11 +89,17 @@ struct Owned {
 }
 
 impl Owned {
-    /// An action on this item has come to its end.
-    fn is_through(&mut self, item: &Item) {
-        if item.epoch == self.epoch {
-            self.under_way = self.under_way.saturating_sub(1);
+    /// An action on these items has come to its end.
+    fn is_through(&mut self, items: &[Item]) {
+        let mut through = 0;
+        for item in items {
+            if item.epoch == self.epoch {
+                through = 1;
+            } else if self.resumed.remove(&item.key()) {
+                through += 1;
+            }
         }
+        self.under_way = self.under_way.saturating_sub(through);
     }
 }
 
@@ -100,10 +108,10 @@ pub(crate) struct Lanes {
     hash: Partitions,
     lookup: Lookup,
     partitions: HashMap<Partition, Owned>,
-    /// What was under way when its partition was lost, and is not at its end. It may
-    /// have been sent, and its record waits for the broker: whoever gets the partition
-    /// back here must not send it again.
-    left_behind: HashMap<Partition, HashSet<Key>>,
+    /// What was under way when its partition was lost, and its end since then. It may
+    /// have been sent, while its record waits for the broker: if the partition comes
+    /// back, it must not be sent again.
+    left_behind: HashMap<Partition, HashMap<Key, Option<Settlement>>>,
     lanes: HashMap<EndpointId, Lane>,
     share: Share,
     unrecorded: usize,
@@ -172,7 +180,7 @@ impl Lanes {
 
     fn arrive(&mut self, partition: Partition, item: Item, now: Instant) {
         let owned = match self.partitions.get_mut(&partition) {
-            Some(owned) if !owned.draining => owned,
+            Some(owned) if !owned.draining && owned.epoch == item.epoch => owned,
             _ => return item.give_back(),
         };
         let item = match owned.settled.claim(item) {

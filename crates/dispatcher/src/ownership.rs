@@ -23,8 +23,8 @@ const RENEW_AFTER: u32 = 3;
 const LOOKS: u32 = 10;
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
-/// After a lost connection, before anything is acquired: longer than whoever else was
-/// cut off takes to connect again, and to store what it had sent meanwhile.
+/// After an outage, before anything is acquired: others take up to a second to connect
+/// again, and then store what they had sent meanwhile.
 const OTHERS_FIRST: Duration = Duration::from_secs(2);
 
 /// How partitions come to this process.
@@ -67,8 +67,7 @@ impl Ownership {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut announced_at: Option<Instant> = None;
         let mut leaving = false;
-        let mut connections = self.shared.broker.connections_made();
-        let mut acquires_from = Instant::now();
+        let mut outages = Outages::new(self.shared.broker.connections_made());
         loop {
             tokio::select! {
                 () = shutdown.cancelled(), if !leaving => {
@@ -83,17 +82,15 @@ impl Ownership {
                     if !leaving && is_due(announced_at, self.duration) {
                         let at = Instant::now();
                         if self.bounded("announce", self.leases.announce()).await.is_some() {
+                            if announced_at.is_some_and(|last| last.elapsed() > self.duration) {
+                                outages.ended();
+                            }
                             announced_at = Some(at);
                         }
                     }
                     self.renew(&mut owned).await;
-                    let made = self.shared.broker.connections_made();
-                    if std::mem::replace(&mut connections, made) != made && !self.is_alone {
-                        acquires_from = Instant::now() + OTHERS_FIRST;
-                    }
                     if !leaving {
-                        let acquires = Instant::now() >= acquires_from;
-                        self.rebalance(&mut owned, &mut tenures, acquires).await;
+                        self.rebalance(&mut owned, &mut tenures, &mut outages).await;
                     }
                 }
             }
@@ -152,13 +149,12 @@ impl Ownership {
         join_all(renewals).await;
     }
 
-    /// Leaves what falls to others, and, if it `acquires`, acquires what falls to this
-    /// process.
+    /// Leaves what falls to others, and acquires what falls to this process.
     async fn rebalance(
         &self,
         owned: &mut HashMap<Partition, Owned>,
         tenures: &mut JoinSet<()>,
-        acquires: bool,
+        outages: &mut Outages,
     ) {
         let Some(members) = self.bounded("list members", self.leases.members()).await else {
             return;
@@ -174,11 +170,14 @@ impl Ownership {
                 one.leave.cancel();
             }
         }
+        // Asked after the members: they may have been listed right after an outage.
+        if outages.are_recent(self.shared.broker.connections_made()) && !self.is_alone {
+            return;
+        }
         let wanted = self
             .partitions
             .iter()
-            .filter(|partition| is_ours(*partition) && !owned.contains_key(partition))
-            .filter(|_| acquires);
+            .filter(|partition| is_ours(*partition) && !owned.contains_key(partition));
         let acquired = join_all(wanted.map(|partition| async move {
             self.bounded("acquire", self.leases.acquire(partition))
                 .await
@@ -267,6 +266,39 @@ impl Ownership {
                 None
             }
         }
+    }
+}
+
+/// When the broker was away, as far as this process noticed.
+#[derive(Debug)]
+struct Outages {
+    /// Connections that were made by then.
+    connections: u64,
+    last_end: Option<Instant>,
+}
+
+impl Outages {
+    const fn new(connections: u64) -> Self {
+        Self {
+            connections,
+            last_end: None,
+        }
+    }
+
+    /// The broker answers again.
+    fn ended(&mut self) {
+        self.last_end = Some(Instant::now());
+    }
+
+    /// Whether others may still be cut off. A connection that is not the one of before
+    /// ends an outage too.
+    fn are_recent(&mut self, connections: u64) -> bool {
+        if self.connections != connections {
+            self.connections = connections;
+            self.ended();
+        }
+        self.last_end
+            .is_some_and(|end| end.elapsed() < OTHERS_FIRST)
     }
 }
 

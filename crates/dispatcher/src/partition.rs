@@ -73,7 +73,8 @@ impl Tenure {
     async fn work(&self, shared: &Shared) {
         let gain = tokio::select! {
             gain = self.take_over(shared) => gain,
-            () = self.leave.cancelled() => return,
+            // What an earlier tenure began, the next owner would begin again.
+            () = self.leave.cancelled() => return shared.conductor.drain(self.partition).await,
         };
         shared.conductor.gained(gain);
         let mut consumer = shared.broker.consume_owned(self.partition, self.epoch);

@@ -2,7 +2,6 @@
 //! by a redelivery, a schedule that fired twice, or a plan made twice, is found
 //! here and not posted again.
 
-use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -116,23 +115,21 @@ impl SettledSet {
         }
     }
 
-    /// What is in work. Its copies are given back.
-    pub(crate) fn into_unsettled(self) -> impl Iterator<Item = Key> {
-        let entries = self.entries.into_iter();
-        entries.filter_map(|(key, entry)| match entry {
-            Entry::InWork(copies) => {
-                copies.into_iter().for_each(Item::give_back);
-                Some(key)
-            }
-            Entry::Done(_) => None,
-        })
+    /// What is in work; its copies come again.
+    pub(crate) fn in_work(&self) -> impl Iterator<Item = Key> {
+        let in_work = |entry: &Entry| matches!(entry, Entry::InWork(_));
+        let entries = self.entries.iter();
+        entries.filter_map(move |(key, entry)| in_work(entry).then_some(*key))
     }
 
-    /// It is still in work here, since before this set was made.
-    pub(crate) fn resume(&mut self, key: Key) {
-        if let Place::Vacant(place) = self.entries.entry(key) {
-            place.insert(Entry::InWork(Vec::new()));
-        }
+    /// It has been in work here since before this set was made. Gives whether it still
+    /// is: its record may be known already.
+    pub(crate) fn resume(&mut self, key: Key) -> bool {
+        let entry = self.entries.entry(key);
+        matches!(
+            entry.or_insert_with(|| Entry::InWork(Vec::new())),
+            Entry::InWork(_)
+        )
     }
 
     /// Whether the attempt is in work here, or done.

@@ -1,10 +1,11 @@
 //! What JetStream promises the dispatchers, against a real nats-server:
-//! leases, consumers that belong to an owner, parking, records read back.
+//! leases, consumers that belong to an owner, parking, records read back, and what a replica that lags says.
 
 mod leases;
 mod owned;
 mod park;
 mod records;
+mod replicas;
 mod world;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ("owned", owned::scenarios()),
         ("park", park::scenarios()),
         ("records", records::scenarios()),
+        ("replicas", replicas::scenarios()),
     ] {
         let scenarios: Vec<Scenario<World>> = scenarios;
         for scenario in scenarios {

@@ -152,16 +152,17 @@ async fn what_is_in_work_is_not_sent_again_after_nats_server_is_killed(mode: Mod
 /// finds what was sent before, whether it was its own or another dispatcher's.
 async fn what_is_answered_while_leases_end_is_not_sent_again(mode: Mode) -> Result<()> {
     const ENDPOINTS: usize = 60;
-    let deployment = Deployment::start(mode, &[]).await?;
+    let deployment = Deployment::start(mode, &[("POSTRIDER_DELIVERY_TIMEOUT", "30s")]).await?;
     if mode == Mode::Processes {
         deployment.start_process("dispatcher-2").await?;
         deployment.process_ready("dispatcher-2", LIMIT).await?;
     }
     let receiver = Receiver::start().await?;
     let api = deployment.api();
-    // Some while nats-server is away and the lease holds, and some when neither is so.
+    // From while the lease holds to some seconds after nats-server's return.
     let answer = |number: usize| {
-        Answer::status(200).after(Duration::from_millis(2_000 + 100 * number as u64))
+        let after = 2_000 + 230 * number as u64;
+        Answer::status(200).after(Duration::from_millis(after))
     };
     for number in 0..ENDPOINTS {
         let path = format!("in-flight/{number}");

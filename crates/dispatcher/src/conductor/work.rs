@@ -66,6 +66,7 @@ impl Work {
         {
             self.handle.tell(News::Posted {
                 endpoint: item.delivery.endpoint_id,
+                epoch: item.epoch,
                 account: item.delivery.event.account.clone(),
                 result,
             });

@@ -6,6 +6,7 @@ use domain::{AccountId, EndpointId, Partition, Timestamp, breaker};
 
 use super::{Lanes, READ_AGAIN, REST};
 use crate::item::{Item, Source};
+use crate::lane::Lane;
 use crate::settled::{Key, Settlement};
 
 impl Lanes {
@@ -14,12 +15,13 @@ impl Lanes {
     pub(crate) fn posted(
         &mut self,
         endpoint: EndpointId,
+        epoch: u64,
         account: &AccountId,
         result: Option<bool>,
         now: Instant,
     ) -> breaker::Change {
         let (mut change, mut took) = (breaker::Change::None, Duration::ZERO);
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+        if let Some(lane) = self.lane_of(endpoint, epoch) {
             change = lane.ended(result, now);
             took = lane.took;
             if change == breaker::Change::Opened {
@@ -44,13 +46,13 @@ impl Lanes {
         self.unrecorded = self.unrecorded.saturating_sub(1);
         let partition = self.hash.of(item.delivery.endpoint_id);
         if let Some(owned) = self.partitions.get_mut(&partition) {
-            owned.is_through(&item);
+            owned.is_through(std::slice::from_ref(&item));
             let copies = owned.settled.settle(item.key(), settlement, now_is);
             for copy in copies {
                 self.release(copy);
             }
         } else {
-            self.no_longer_left_behind(partition, item.key());
+            self.end_left_behind(partition, item.key(), Some(settlement));
         }
         self.release(item);
     }
@@ -62,10 +64,10 @@ impl Lanes {
         let endpoint = item.delivery.endpoint_id;
         let partition = self.hash.of(endpoint);
         let Some(owned) = self.partitions.get_mut(&partition) else {
-            self.no_longer_left_behind(partition, item.key());
+            self.end_left_behind(partition, item.key(), None);
             return item.give_back();
         };
-        owned.is_through(&item);
+        owned.is_through(std::slice::from_ref(&item));
         // What is parked was read, and is not read again by this process.
         let stays = (rests || item.is_parked()) && !owned.draining && owned.epoch == item.epoch;
         match self.lanes.get_mut(&endpoint) {
@@ -89,13 +91,17 @@ impl Lanes {
         sequence: Option<u64>,
         now: Instant,
     ) {
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+        let partition = self.hash.of(endpoint);
+        let epoch = items.first().map(|item| item.epoch);
+        if let Some(lane) = epoch.and_then(|epoch| self.lane_of(endpoint, epoch)) {
             lane.backlog.stored(sequence, items.len() as u64);
             self.touched.insert(endpoint);
+        } else if sequence.is_some() {
+            // Whoever looked for what is parked may have come too early.
+            self.found(partition, vec![(endpoint, 1)], now);
         }
-        let partition = self.hash.of(endpoint);
-        if let (Some(owned), Some(first)) = (self.partitions.get_mut(&partition), items.first()) {
-            owned.is_through(first);
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.is_through(&items);
         }
         for item in items {
             if sequence.is_none() {
@@ -106,7 +112,7 @@ impl Lanes {
             let copies = match self.partitions.get_mut(&partition) {
                 Some(owned) => owned.settled.free(item.key()),
                 None => {
-                    self.no_longer_left_behind(partition, item.key());
+                    self.end_left_behind(partition, item.key(), None);
                     Vec::new()
                 }
             };
@@ -127,7 +133,7 @@ impl Lanes {
     /// same message, given again, its ack would take away what is given back.
     pub(super) fn free(&mut self, key: Key, partition: Partition, now: Instant) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
-            return self.no_longer_left_behind(partition, key);
+            return self.end_left_behind(partition, key, None);
         };
         for copy in owned.settled.free(key) {
             self.arrive(partition, copy, now);
@@ -137,11 +143,8 @@ impl Lanes {
     /// An attempt is done with. A message is acked when all of it is dropped;
     /// what stands in PARKED is counted, by whoever has read it in this tenure.
     pub(super) fn release(&mut self, item: Item) {
-        let partition = self.hash.of(item.delivery.endpoint_id);
-        let owned = self.partitions.get(&partition);
         if let Source::Parked(sequence) = item.source
-            && owned.is_some_and(|owned| owned.epoch == item.epoch)
-            && let Some(lane) = self.lanes.get_mut(&item.delivery.endpoint_id)
+            && let Some(lane) = self.lane_of(item.delivery.endpoint_id, item.epoch)
         {
             lane.backlog.settled(sequence);
             self.touched.insert(item.delivery.endpoint_id);
@@ -153,29 +156,26 @@ impl Lanes {
     pub(crate) fn read(
         &mut self,
         endpoint: EndpointId,
+        epoch: u64,
         lists: Option<Vec<(u64, Vec<Item>)>>,
         now: Instant,
     ) {
-        let Some(lane) = self.lanes.get_mut(&endpoint) else {
+        let Some(lane) = self.lane_of(endpoint, epoch) else {
             return;
         };
         let partition = lane.partition;
-        let epoch = self.partitions.get(&partition).map(|owned| owned.epoch);
-        let mut items = lists.iter().flatten().flat_map(|(_, items)| items);
-        if items.any(|item| Some(item.epoch) != epoch) {
-            // Read for an earlier tenure.
-            return;
-        }
-        self.touched.insert(endpoint);
         let Some(lists) = lists else {
             lane.backlog.read_failed();
+            self.touched.insert(endpoint);
             self.wake_at(endpoint, now + READ_AGAIN);
             return;
         };
         for (sequence, items) in &lists {
             lane.backlog.took(*sequence, items.len());
         }
-        if lane.backlog.read_ended(!lists.is_empty()) {
+        let comes_later = lane.backlog.read_ended(!lists.is_empty());
+        self.touched.insert(endpoint);
+        if comes_later {
             self.wake_at(endpoint, now + READ_AGAIN);
         }
         for (_, items) in lists {
@@ -183,10 +183,20 @@ impl Lanes {
         }
     }
 
-    pub(crate) fn discarded(&mut self, endpoint: EndpointId) {
-        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+    pub(crate) fn discarded(&mut self, endpoint: EndpointId, epoch: u64) {
+        if let Some(lane) = self.lane_of(endpoint, epoch) {
             lane.backlog.discard_ended();
             self.touched.insert(endpoint);
+        }
+    }
+
+    /// The endpoint's lane, for what was begun in this tenure of its partition.
+    fn lane_of(&mut self, endpoint: EndpointId, epoch: u64) -> Option<&mut Lane> {
+        let owned = self.partitions.get(&self.hash.of(endpoint))?;
+        if owned.epoch == epoch {
+            self.lanes.get_mut(&endpoint)
+        } else {
+            None
         }
     }
 }

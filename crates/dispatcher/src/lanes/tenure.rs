@@ -1,16 +1,15 @@
 //! Partitions come to this process and go.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use domain::breaker::Breaker;
-use domain::{EndpointId, Partition};
+use domain::{EndpointId, Partition, Timestamp};
 
 use super::{Lanes, Owned};
 use crate::item::Item;
 use crate::lane::Lane;
-use crate::settled::{Key, SettledSet};
+use crate::settled::{Key, SettledSet, Settlement};
 
 impl Lanes {
     /// The partition is this process's from now on.
@@ -20,15 +19,22 @@ impl Lanes {
         epoch: u64,
         mut settled: SettledSet,
         now: Instant,
+        now_is: Timestamp,
     ) {
-        for key in self.left_behind.remove(&partition).unwrap_or_default() {
-            settled.resume(key);
+        let mut resumed = HashSet::new();
+        for (key, end) in self.left_behind.remove(&partition).unwrap_or_default() {
+            if let Some(settlement) = end {
+                settled.settle(key, settlement, now_is);
+            } else if settled.resume(key) {
+                resumed.insert(key);
+            }
         }
         let owned = Owned {
             epoch,
             since: now,
             settled,
-            under_way: 0,
+            under_way: resumed.len(),
+            resumed,
             calming: false,
             draining: false,
         };
@@ -117,17 +123,29 @@ impl Lanes {
 
     /// Whether nothing of the partition is under way any more.
     pub(crate) fn is_drained(&self, partition: Partition) -> bool {
-        self.partitions
-            .get(&partition)
-            .is_none_or(|owned| owned.draining && owned.under_way == 0)
+        let left_behind = self.left_behind.get(&partition);
+        match self.partitions.get(&partition) {
+            Some(owned) => owned.draining && owned.under_way == 0,
+            None => left_behind.is_none_or(|left| left.values().all(Option::is_some)),
+        }
     }
 
-    /// An attempt has come to its end after its partition was lost.
-    pub(super) fn no_longer_left_behind(&mut self, partition: Partition, key: Key) {
-        if let Entry::Occupied(mut left) = self.left_behind.entry(partition) {
-            left.get_mut().remove(&key);
-            if left.get().is_empty() {
-                left.remove();
+    /// An attempt has come to its end after its partition was lost; without a
+    /// settlement it is free again.
+    pub(super) fn end_left_behind(
+        &mut self,
+        partition: Partition,
+        key: Key,
+        end: Option<Settlement>,
+    ) {
+        let Some(left) = self.left_behind.get_mut(&partition) else {
+            return;
+        };
+        match (left.get_mut(&key), end) {
+            // Its record may come too late for whoever is reading them now.
+            (Some(place), Some(_)) => *place = end,
+            _ => {
+                left.remove(&key);
             }
         }
     }
@@ -136,9 +154,9 @@ impl Lanes {
     pub(crate) fn lost(&mut self, partition: Partition) {
         self.drain(partition);
         if let Some(owned) = self.partitions.remove(&partition) {
-            let unsettled: HashSet<Key> = owned.settled.into_unsettled().collect();
-            if !unsettled.is_empty() {
-                self.left_behind.insert(partition, unsettled);
+            let left: HashMap<_, _> = owned.settled.in_work().map(|key| (key, None)).collect();
+            if !left.is_empty() {
+                self.left_behind.insert(partition, left);
             }
         }
         self.lanes.retain(|_, lane| lane.partition != partition);

@@ -231,7 +231,7 @@ fn test_events_pass_a_paused_endpoint_and_tell_nothing() {
     assert_eq!(world.lanes.census(world.now).paused, 1);
     let mut test = world.item(endpoint);
     test.delivery.cause = domain::Cause::Test;
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     world.lanes.arrived(partition, vec![test], world.now);
     world.settle();
     assert_eq!(world.posts.len(), 11);
@@ -244,7 +244,7 @@ fn a_partition_is_let_go_of_when_nothing_is_under_way() {
     let free = world.endpoint("acme", None);
     world.arrive(paced, 100);
     world.arrive(free, 3);
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     world.lanes.drain(partition);
     world.settle();
     assert!(!world.lanes.is_drained(partition));
@@ -263,6 +263,7 @@ fn a_partition_is_let_go_of_when_nothing_is_under_way() {
         EPOCH,
         SettledSet::of_one(Partitions::new(NonZeroU16::MIN)),
         world.now,
+        NOW_IS,
     );
     world.lanes.found(partition, parked, world.now);
     let waiting: usize = world.parked.values().map(|(_, list)| list.len()).sum();
@@ -275,7 +276,7 @@ fn a_partition_is_let_go_of_when_nothing_is_under_way() {
 fn who_is_next_approaches_slowly_what_has_failed() {
     let mut world = World::new(1_000, Box::new(|_, _| (MILLI, false)));
     let (paused, seldom) = (world.endpoint("acme", None), world.endpoint("acme", None));
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     let failing = [(paused, 10), (seldom, 9)].into();
     world.lanes.failing(partition, failing, world.now);
     world.arrive(paused, 40);
@@ -300,7 +301,7 @@ fn before_a_partition_is_let_go_of_others_do_not_wait_for_what_hangs() {
     let mut world = World::new(1_000, Box::new(behaviour));
     let (hangs, healthy) = (world.endpoint("acme", None), world.endpoint("acme", None));
     *hanging.lock().unwrap() = Some(hangs);
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     world.arrive(hangs, 1);
     world.pass(2 * SECOND);
     world.lanes.calm(partition);
@@ -338,7 +339,7 @@ fn what_comes_twice_is_sent_once() {
     let mut world = World::new(1_000, takes(SECOND));
     let endpoint = world.endpoint("acme", None);
     let item = world.item(endpoint);
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     for _ in 0..3 {
         let copy = copy_of(&item);
         world.lanes.arrived(partition, vec![copy], world.now);
@@ -355,7 +356,7 @@ fn a_copy_takes_the_place_of_what_is_given_back() {
     let (mut world, item, copy) = given_twice();
     let held = copy.source.clone();
     let (now, now_is) = (world.now, Timestamp::from_unix_millis(0));
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     let posted = |lanes: &mut Lanes| {
         let actions = lanes.advance(now, now_is).into_iter();
         let mut posts = actions.filter_map(|action| match action {
@@ -379,7 +380,7 @@ fn a_copy_takes_the_place_of_what_is_given_back() {
 fn copies_are_given_back_with_what_waits() {
     let (mut world, item, copy) = given_twice();
     let held = copy.source.clone();
-    let partition = world.lanes.hash.iter().next().unwrap();
+    let partition = world.partition();
     world.lanes.arrived(partition, vec![item, copy], world.now);
     world.lanes.drain(partition);
     assert_eq!(held.undone(), usize::MAX, "it is not done");

@@ -34,6 +34,10 @@ pub(super) struct World {
     /// Every POST: when it began, to which endpoint, of which delivery.
     pub(super) posts: Vec<(Duration, EndpointId, DeliveryId)>,
     pub(super) ended: Vec<(DeliveryId, End)>,
+    /// What is recorded.
+    pub(super) settled: Vec<Key>,
+    /// The tenure.
+    pub(super) epoch: u64,
     pub(super) most_parked: usize,
 }
 
@@ -53,7 +57,7 @@ impl World {
         let start = Instant::now();
         let mut lanes = Lanes::new(settings, hash, lookup);
         let partition = hash.iter().next().unwrap();
-        lanes.gained(partition, EPOCH, SettledSet::of_one(hash), start);
+        lanes.gained(partition, EPOCH, SettledSet::of_one(hash), start, NOW_IS);
         Self {
             lanes,
             start,
@@ -67,8 +71,14 @@ impl World {
             in_flight: Vec::new(),
             posts: Vec::new(),
             ended: Vec::new(),
+            settled: Vec::new(),
+            epoch: EPOCH,
             most_parked: 0,
         }
+    }
+
+    pub(super) fn partition(&self) -> Partition {
+        self.lanes.hash.iter().next().unwrap()
     }
 
     pub(super) fn endpoint(&mut self, account: &str, rate_limit: Option<u32>) -> EndpointId {
@@ -100,28 +110,15 @@ impl World {
         let mut event = (*item.delivery.event).clone();
         event.account = self.endpoints.lock().unwrap()[&endpoint].account.clone();
         item.delivery.event = Arc::new(event);
-        item.epoch = EPOCH;
+        item.epoch = self.epoch;
         item.arrived_at = self.now;
         item
     }
 
     pub(super) fn arrive(&mut self, endpoint: EndpointId, count: usize) -> Vec<DeliveryId> {
-        self.arrive_in(EPOCH, endpoint, count)
-    }
-
-    pub(super) fn arrive_in(
-        &mut self,
-        epoch: u64,
-        endpoint: EndpointId,
-        count: usize,
-    ) -> Vec<DeliveryId> {
-        let item = |_| Item {
-            epoch,
-            ..self.item(endpoint)
-        };
-        let items: Vec<Item> = (0..count).map(item).collect();
+        let items: Vec<Item> = (0..count).map(|_| self.item(endpoint)).collect();
         let ids = items.iter().map(|item| item.delivery.id).collect();
-        let partition = self.lanes.hash.iter().next().unwrap();
+        let partition = self.partition();
         self.lanes.arrived(partition, items, self.now);
         self.settle();
         ids
@@ -171,18 +168,18 @@ impl World {
                     let item = |delivery: &Delivery| Item {
                         delivery: delivery.clone(),
                         source: Source::Parked(*sequence),
-                        epoch: EPOCH,
+                        epoch: self.epoch,
                         arrived_at: self.now,
                     };
                     (*sequence, deliveries.iter().map(item).collect())
                 });
                 let lists = lists.collect();
-                self.lanes.read(endpoint, Some(lists), self.now);
+                self.lanes.read(endpoint, self.epoch, Some(lists), self.now);
             }
             Action::Discard(endpoint, through) => {
                 self.parked
                     .retain(|sequence, (of, _)| *of != endpoint || *sequence > through);
-                self.lanes.discarded(endpoint);
+                self.lanes.discarded(endpoint, self.epoch);
             }
         }
     }
@@ -204,8 +201,10 @@ impl World {
                 .collect();
             for (_, item, succeeded) in over {
                 let account = item.delivery.event.account.clone();
+                let endpoint = item.delivery.endpoint_id;
                 self.lanes
-                    .posted(item.delivery.endpoint_id, &account, Some(succeeded), now);
+                    .posted(endpoint, item.epoch, &account, Some(succeeded), now);
+                self.settled.push(item.key());
                 self.lanes.settled(item, ENDED, NOW_IS);
             }
             let stored: Vec<_> = self.storing.extract_if(.., |(at, ..)| *at <= now).collect();
