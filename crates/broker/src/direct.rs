@@ -1,8 +1,10 @@
 //! Batched direct gets (ADR-31): the client library asks for one message at a
 //! time only. They need no consumer, so they serve work queues too.
 
+use std::time::SystemTime;
+
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageError, RawMessageErrorKind};
 use async_nats::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use domain::Timestamp;
@@ -66,6 +68,43 @@ impl Broker {
             .map_err(|_| Error::unavailable("no answer in time"))?
     }
 
+    /// The same, but empty only if the stream's leader has nothing either.
+    ///
+    /// # Errors
+    ///
+    /// An outage, or a replica that lags has nothing since an instant.
+    pub(crate) async fn read_surely(
+        &self,
+        stream: &str,
+        subject: &str,
+        from: Place,
+        max: usize,
+    ) -> Result<Vec<Raw>, Error> {
+        let found = self.read_direct(stream, subject, from, max).await?;
+        if max == 0 || !found.is_empty() {
+            return Ok(found);
+        }
+        let asked = async {
+            let stream = self.jetstream.get_stream_no_info(stream).await;
+            let stream = stream.map_err(Error::unavailable)?;
+            let found = match from {
+                Place::After(after) => {
+                    let next = stream.raw_message_builder().sequence(after + 1);
+                    if_any(next.next_by_subject(subject).send().await)?
+                }
+                Place::Since(_) => if_any(stream.get_last_raw_message_by_subject(subject).await)?,
+            };
+            match (found.map(Raw::from), from) {
+                (Some(last), Place::Since(at)) if last.stored_at < at => Ok(Vec::new()),
+                (Some(_), Place::Since(_)) => Err(Error::unavailable("a replica lags behind")),
+                (next, _) => Ok(next.into_iter().collect()),
+            }
+        };
+        timeout(CALL_TIMEOUT, asked)
+            .await
+            .map_err(|_| Error::unavailable("no answer in time"))?
+    }
+
     /// The message at a place of a stream, if it is still there. Any replica may
     /// answer, and one that lags lacks what it has not got yet: only the stream's leader
     /// can say that there is nothing.
@@ -81,11 +120,7 @@ impl Broker {
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => {}
             Err(error) => return Err(Error::unavailable(error)),
         }
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(Error::unavailable(error)),
-        }
+        if_any(stream.get_raw_message(sequence).await)
     }
 
     async fn ask_direct(&self, stream: &str, request: String) -> Result<Vec<Raw>, Error> {
@@ -125,6 +160,26 @@ impl Broker {
             }
         }
         Err(Error::unavailable("the answer was cut off"))
+    }
+}
+
+/// What a leader says.
+fn if_any(asked: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMessage>, Error> {
+    match asked {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(Error::unavailable(error)),
+    }
+}
+
+impl From<StreamMessage> for Raw {
+    fn from(message: StreamMessage) -> Self {
+        Self {
+            sequence: message.sequence,
+            subject: message.subject.to_string(),
+            stored_at: SystemTime::from(message.time).into(),
+            payload: message.payload,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl Broker {
             return Ok(Duration::ZERO);
         }
         let place = Place::After(info.ack_floor.stream_sequence);
-        let oldest = self.read_direct(input.stream(), ">", place, 1).await?;
+        let oldest = self.read_surely(input.stream(), ">", place, 1).await?;
         let now = Timestamp::from(SystemTime::now());
         let waits = oldest.first().map(|oldest| now.since(oldest.stored_at));
         Ok(waits.unwrap_or_default())

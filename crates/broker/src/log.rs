@@ -2,8 +2,6 @@
 //! it, whoever it is for: what is there is read without a consumer, and a
 //! message is replaced by one that holds less.
 
-use std::time::SystemTime;
-
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::stream::RawMessageErrorKind;
@@ -138,7 +136,7 @@ impl Broker {
             (Log::Events, Some(account)) => event_subject(account),
             _ => ">".to_owned(),
         };
-        let found = self.read_direct(log.stream(), &subject, place, max).await?;
+        let found = self.read_surely(log.stream(), &subject, place, max).await?;
         Ok(found.into_iter().map(|raw| Stored::new(log, raw)).collect())
     }
 
@@ -152,15 +150,7 @@ impl Broker {
         let found = timeout(CALL_TIMEOUT, asked)
             .await
             .map_err(|_| Error::unavailable("no answer in time"))??;
-        Ok(found.map(|message| {
-            let raw = Raw {
-                sequence: message.sequence,
-                subject: message.subject.to_string(),
-                stored_at: SystemTime::from(message.time).into(),
-                payload: message.payload,
-            };
-            Stored::new(log, raw)
-        }))
+        Ok(found.map(|message| Stored::new(log, message.into())))
     }
 
     /// The sequence of a stream's last message.

@@ -145,7 +145,7 @@ impl Broker {
     async fn first_since(&self, stream: &str, age: Duration) -> Result<u64, Error> {
         let since = Timestamp::from(SystemTime::now()).minus(age);
         let first = self
-            .read_direct(stream, ">", Place::Since(since), 1)
+            .read_surely(stream, ">", Place::Since(since), 1)
             .await?;
         match first.first() {
             Some(first) => Ok(first.sequence),

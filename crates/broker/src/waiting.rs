@@ -23,7 +23,7 @@ impl Broker {
         let (deliveries, retries) = (delivery_subject(partition), retry_due_subject(partition));
         let first = |stream, subject| async move {
             let found = self
-                .read_direct(stream, subject, Place::After(0), 1)
+                .read_surely(stream, subject, Place::After(0), 1)
                 .await?;
             Ok::<_, Error>(found.first().map(|first| first.stored_at))
         };

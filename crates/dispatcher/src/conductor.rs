@@ -26,7 +26,7 @@ use crate::settled::{SettledSet, Settlement};
 use crate::spans::Spans;
 use crate::step::Step;
 
-use work::Work;
+use work::{Parking, Work};
 
 /// Lists of deliveries that have arrived and were not looked at.
 const ARRIVALS: usize = 64;
@@ -349,9 +349,10 @@ impl Conductor {
                 });
             }
             Action::Park(endpoint, items, reason, until) => {
+                let parking = Parking::new(handle, endpoint, items);
                 self.tasks.spawn(async move {
                     // What is erased meanwhile has ended: its message is done too.
-                    let deliveries = items.iter().map(|item| &item.delivery);
+                    let deliveries = parking.items.iter().map(|item| &item.delivery);
                     let deliveries = deliveries.filter(|delivery| !deliver.is_erased(delivery));
                     let deliveries: Vec<_> = deliveries.cloned().collect();
                     let stored = deliver.park(endpoint, &deliveries, reason).await;
@@ -359,7 +360,7 @@ impl Conductor {
                     if let Err(error) = &stored {
                         error!(%error, %endpoint, "deliveries of {endpoint} cannot be parked");
                     }
-                    handle.tell(News::Stored(endpoint, items, stored.ok()));
+                    parking.ended(stored.ok());
                     if is_stored {
                         deliver.defer(&deliveries, reason, until).await;
                     }

@@ -22,10 +22,10 @@ const RENEW_AFTER: u32 = 3;
 /// Looks at members and leases in the time of one lease.
 const LOOKS: u32 = 10;
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
+const LONGEST_CALL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
-/// After an outage, before anything is acquired: others take up to a second to connect
-/// again, and then store what they had sent meanwhile.
-const OTHERS_FIRST: Duration = Duration::from_secs(2);
+/// Others take so long to connect again after an outage.
+const OTHERS_CONNECT: Duration = Duration::from_secs(1);
 
 /// How partitions come to this process.
 #[derive(Debug)]
@@ -63,11 +63,16 @@ impl Ownership {
         }
         let mut owned: HashMap<Partition, Owned> = HashMap::new();
         let mut tenures: JoinSet<()> = JoinSet::new();
-        let mut look = interval((self.duration / LOOKS).min(LONGEST_LOOK));
+        let mut look = interval(self.look());
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut announced_at: Option<Instant> = None;
         let mut leaving = false;
-        let mut outages = Outages::new(self.shared.broker.connections_made());
+        let mut outages = Outages {
+            connections: self.shared.broker.connections_made(),
+            last_end: None,
+            // They announce themselves at a look, behind a last call that is in vain.
+            others_first: OTHERS_CONNECT + self.look() + self.longest_call(),
+        };
         loop {
             tokio::select! {
                 () = shutdown.cancelled(), if !leaving => {
@@ -249,13 +254,22 @@ impl Ownership {
         }
     }
 
+    /// Between two looks at members and leases.
+    fn look(&self) -> Duration {
+        (self.duration / LOOKS).min(LONGEST_LOOK)
+    }
+
+    fn longest_call(&self) -> Duration {
+        (self.duration / RENEW_AFTER).min(LONGEST_CALL)
+    }
+
     /// The result, if it comes in time and without an outage.
     async fn bounded<T>(
         &self,
         what: &str,
         call: impl Future<Output = Result<T, broker::Error>>,
     ) -> Option<T> {
-        match timeout(self.duration / RENEW_AFTER, call).await {
+        match timeout(self.longest_call(), call).await {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) => {
                 debug!(%error, "cannot {what} now");
@@ -275,16 +289,12 @@ struct Outages {
     /// Connections that were made by then.
     connections: u64,
     last_end: Option<Instant>,
+    /// How long after one nothing is acquired: all who were there before are back by
+    /// then, and who owns what stays as it was.
+    others_first: Duration,
 }
 
 impl Outages {
-    const fn new(connections: u64) -> Self {
-        Self {
-            connections,
-            last_end: None,
-        }
-    }
-
     /// The broker answers again.
     fn ended(&mut self) {
         self.last_end = Some(Instant::now());
@@ -298,7 +308,7 @@ impl Outages {
             self.ended();
         }
         self.last_end
-            .is_some_and(|end| end.elapsed() < OTHERS_FIRST)
+            .is_some_and(|end| end.elapsed() < self.others_first)
     }
 }
 

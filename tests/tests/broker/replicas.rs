@@ -60,12 +60,22 @@ async fn what_a_replica_lacks_is_there(world: World) -> Result<()> {
         Ok(())
     })
     .await?;
+    let acme = AccountId::parse("acme")?;
     for _ in 0..QUESTIONS {
         ensure!(broker.event_at(FIRST).await?.is_some(), "it has expired");
         let stored = broker.stored_at(Log::Events, FIRST).await?;
         ensure!(stored.is_some(), "it is erased");
+        let behind = broker.stored(Log::Events, Some(&acme), Place::After(0), 1);
+        ensure!(behind.await?.len() == 1, "nothing is left");
+        let since = Place::Since(now().minus(PATIENCE));
+        let recent = broker.stored(Log::Events, Some(&acme), since, 1).await;
+        ensure!(recent.is_err() || recent.is_ok_and(|found| found.len() == 1));
     }
     ensure!(broker.event_at(3).await?.is_none());
     ensure!(broker.stored_at(Log::Events, 3).await?.is_none());
+    for place in [Place::After(FIRST), Place::Since(now())] {
+        let none = broker.stored(Log::Events, Some(&acme), place, 1).await?;
+        ensure!(none.is_empty(), "{none:?}");
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! One attempt's way through its task.
+//! What is begun tells of its end, whatever becomes of its task.
 
+use domain::EndpointId;
 use tracing::error;
 
 use super::{Handle, News};
@@ -81,5 +82,44 @@ impl Drop for Work {
         if let Some(item) = self.item.take() {
             self.handle.tell(News::Unsettled(item, true));
         }
+    }
+}
+
+/// A list of deliveries on its way to PARKED.
+#[derive(Debug)]
+pub(super) struct Parking {
+    handle: Handle,
+    endpoint: EndpointId,
+    /// Taken by its end.
+    pub(super) items: Vec<Item>,
+}
+
+impl Parking {
+    pub(super) const fn new(handle: Handle, endpoint: EndpointId, items: Vec<Item>) -> Self {
+        Self {
+            handle,
+            endpoint,
+            items,
+        }
+    }
+
+    /// It stands there, or was refused (`None`).
+    pub(super) fn ended(mut self, sequence: Option<u64>) {
+        self.tell(sequence);
+    }
+
+    fn tell(&mut self, sequence: Option<u64>) {
+        let items = std::mem::take(&mut self.items);
+        if !items.is_empty() {
+            self.handle
+                .tell(News::Stored(self.endpoint, items, sequence));
+        }
+    }
+}
+
+impl Drop for Parking {
+    /// Its task panicked or was dropped.
+    fn drop(&mut self) {
+        self.tell(None);
     }
 }

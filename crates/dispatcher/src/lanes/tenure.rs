@@ -90,14 +90,17 @@ impl Lanes {
         }
     }
 
-    /// Whether nothing of the partition is in flight that takes long.
+    /// Whether nothing of the partition is in flight that takes long, or may.
     pub(crate) fn is_calm(&self, partition: Partition, now: Instant) -> bool {
         let of_partition = |lane: &&Lane| lane.partition == partition && lane.in_flight > 0;
-        !self
-            .lanes
-            .values()
-            .filter(of_partition)
-            .any(|lane| lane.is_slow(now))
+        let owned = self.partitions.get(&partition);
+        let none_resumed = owned.is_none_or(|owned| owned.resumed.is_empty());
+        none_resumed
+            && !self
+                .lanes
+                .values()
+                .filter(of_partition)
+                .any(|lane| lane.is_slow(now))
     }
 
     /// Takes nothing new from the partition and gives back what only waits.

@@ -50,11 +50,13 @@ fn what_is_in_flight_when_its_partition_is_lost_is_not_sent_again() {
         world.pass(SECOND);
         regain(&mut world, std::slice::from_ref(&delivery));
     }
+    world.lanes.calm(partition);
+    assert!(!world.lanes.is_calm(partition, world.now));
     world.lanes.drain(partition);
     world.pass(5 * SECOND);
     assert!(!world.lanes.is_drained(partition), "it is in flight");
     world.pass(5 * SECOND);
-    assert!(world.lanes.is_drained(partition));
+    assert!(world.lanes.is_drained(partition) && world.lanes.is_calm(partition, world.now));
     assert_eq!(world.posts.len(), 1);
 }
 
