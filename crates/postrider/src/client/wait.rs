@@ -13,6 +13,8 @@ use super::interrupt::interruption;
 use super::{Api, CallError, output};
 
 const POLL: Duration = Duration::from_millis(500);
+/// Where nobody watches, but somebody may read it later.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// So long there may be no answer: a node is replaced meanwhile.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -30,7 +32,8 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Reads it until it has ended, and shows the way there on a terminal.
+    /// Reads it until it has ended, and shows the way there: in one line on a
+    /// terminal, and a line now and then elsewhere.
     ///
     /// # Errors
     ///
@@ -62,7 +65,7 @@ impl Work<'_> {
 
     async fn poll(&self, mut work: Value) -> Result<Value> {
         let mut backoff = Backoff::new(POLL);
-        let mut answered = Instant::now();
+        let (mut answered, mut shown) = (Instant::now(), Instant::now());
         let mut is_away = false;
         while work["ended_at"].is_null() {
             sleep(backoff.pause()).await;
@@ -71,7 +74,7 @@ impl Work<'_> {
                     work = answer;
                     (is_away, answered) = (false, Instant::now());
                     backoff.reset();
-                    self.show(&work)?;
+                    self.show(&work, &mut shown)?;
                 }
                 Err(error) if CallError::may_pass(&error) && answered.elapsed() < PATIENCE => {
                     if !is_away {
@@ -87,10 +90,14 @@ impl Work<'_> {
         Ok(work)
     }
 
-    fn show(&self, work: &Value) -> Result<()> {
+    fn show(&self, work: &Value, shown: &mut Instant) -> Result<()> {
+        let progress = (self.progress)(work);
         if is_watched() {
             // Back to the line's beginning, and clear what is there.
-            write!(std::io::stderr(), "\r\x1b[K{}", (self.progress)(work))?;
+            write!(std::io::stderr(), "\r\x1b[K{progress}")?;
+        } else if shown.elapsed() >= BETWEEN_LINES && work["ended_at"].is_null() {
+            output::note(&progress)?;
+            *shown = Instant::now();
         }
         Ok(())
     }
