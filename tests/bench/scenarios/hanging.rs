@@ -47,7 +47,7 @@ pub(super) async fn neighbour(options: Options) -> Result<Vec<Outcome>> {
     world
         .endpoint(ACCOUNT, "hanging/0", beside::EVENT_TYPE, None)
         .await?;
-    side_by_side(&mut world, &streams, LEAD_IN_SECONDS).await?;
+    // From its first event on: the beginning, when it holds as much as it can, counts.
     let profile = world.profile("hanging-neighbour").await?;
     let with = side_by_side(&mut world, &streams, seconds).await?;
     outcome.profiles = World::profiled(profile)?;
