@@ -84,21 +84,49 @@ impl Broker {
         if max == 0 || !found.is_empty() {
             return Ok(found);
         }
+        match from {
+            Place::After(after) => {
+                let next = self.message_from(stream, subject, after + 1).await?;
+                Ok(next.map(Raw::from).into_iter().collect())
+            }
+            Place::Since(at) => match self.last_message(stream, subject).await?.map(Raw::from) {
+                Some(last) if last.stored_at >= at => {
+                    Err(Error::unavailable("a replica lags behind"))
+                }
+                _ => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// The first message under a subject at or behind a sequence, as the stream's leader
+    /// has it, which looks there and nowhere else.
+    pub(crate) async fn message_from(
+        &self,
+        stream: &str,
+        subject: &str,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, Error> {
         let asked = async {
             let stream = self.jetstream.get_stream_no_info(stream).await;
             let stream = stream.map_err(Error::unavailable)?;
-            let found = match from {
-                Place::After(after) => {
-                    let next = stream.raw_message_builder().sequence(after + 1);
-                    if_any(next.next_by_subject(subject).send().await)?
-                }
-                Place::Since(_) => if_any(stream.get_last_raw_message_by_subject(subject).await)?,
-            };
-            match (found.map(Raw::from), from) {
-                (Some(last), Place::Since(at)) if last.stored_at < at => Ok(Vec::new()),
-                (Some(_), Place::Since(_)) => Err(Error::unavailable("a replica lags behind")),
-                (next, _) => Ok(next.into_iter().collect()),
-            }
+            let first = stream.get_first_raw_message_by_subject(subject, sequence);
+            if_any(first.await)
+        };
+        timeout(CALL_TIMEOUT, asked)
+            .await
+            .map_err(|_| Error::unavailable("no answer in time"))?
+    }
+
+    /// The last message under a subject, as the stream's leader has it.
+    pub(crate) async fn last_message(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<StreamMessage>, Error> {
+        let asked = async {
+            let stream = self.jetstream.get_stream_no_info(stream).await;
+            let stream = stream.map_err(Error::unavailable)?;
+            if_any(stream.get_last_raw_message_by_subject(subject).await)
         };
         timeout(CALL_TIMEOUT, asked)
             .await

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 use domain::Timestamp;
 use futures::StreamExt as _;
@@ -247,19 +246,7 @@ impl Broker {
     /// Whether nothing stands behind `sequence` in a stream. Its leader looks
     /// there and nowhere else, which costs it a fraction of telling its state.
     pub(crate) async fn is_last(&self, stream: &str, sequence: u64) -> Result<bool, Error> {
-        let stream = self
-            .jetstream
-            .get_stream_no_info(stream)
-            .await
-            .map_err(Error::unavailable)?;
-        let next = stream
-            .raw_message_builder()
-            .sequence(sequence + 1)
-            .next_by_subject(">");
-        match next.send().await {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
-            Err(error) => Err(Error::unavailable(error)),
-        }
+        let next = self.message_from(stream, ">", sequence + 1).await?;
+        Ok(next.is_none())
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_MESSAGE_ID, NATS_SCHEDULE, NATS_SCHEDULE_TARGET};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{Config, RawMessageErrorKind};
+use async_nats::jetstream::stream::Config;
 use bytes::Bytes;
 use domain::{EndpointId, Partition, Partitions, Timestamp};
 use futures::TryStreamExt as _;
@@ -164,7 +164,7 @@ impl Broker {
         loop {
             let mut some = Vec::new();
             while some.len() < at_once {
-                let Some(message) = self.message_from(stream, next).await? else {
+                let Some(message) = self.message_from(stream, ">", next).await? else {
                     break;
                 };
                 next = message.sequence + 1;
@@ -180,27 +180,6 @@ impl Broker {
             let those = try_join_all(moves).await?;
             moved += those.iter().map(|moved| u64::from(*moved)).sum::<u64>();
         }
-    }
-
-    /// The first message at or behind a sequence, as the stream's leader has it.
-    async fn message_from(
-        &self,
-        stream: &str,
-        sequence: u64,
-    ) -> Result<Option<StreamMessage>, Error> {
-        let read = async {
-            let stream = self.jetstream.get_stream_no_info(stream).await;
-            let stream = stream.map_err(Error::unavailable)?;
-            let found = stream.get_first_raw_message_by_subject(">", sequence).await;
-            match found {
-                Ok(message) => Ok(Some(message)),
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(error) => Err(Error::unavailable(error)),
-            }
-        };
-        timeout(CALL_TIMEOUT, read)
-            .await
-            .map_err(|_| Error::unavailable("no answer in time"))?
     }
 
     /// Whether it did not stand where it belongs.

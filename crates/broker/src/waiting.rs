@@ -1,10 +1,7 @@
 //! Whether something that waits still stands in a stream.
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use domain::{DeliveryId, EndpointId, Partition, Timestamp};
-use tokio::time::timeout;
 
-use crate::connection::CALL_TIMEOUT;
 use crate::direct::Place;
 use crate::topology::{
     DELIVERIES, PARKED, RETRIES, delivery_subject, park_subject, retry_at_subject,
@@ -42,19 +39,8 @@ impl Broker {
         delivery: DeliveryId,
     ) -> Result<bool, Error> {
         let subject = retry_at_subject(self.partitions().of(endpoint), endpoint, delivery);
-        let asked = async {
-            let stream = self.jetstream.get_stream_no_info(RETRIES).await;
-            let stream = stream.map_err(Error::unavailable)?;
-            // Its leader, since a replica that lags may lack it: it would be sent twice.
-            match stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(_) => Ok(true),
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
-                Err(error) => Err(Error::unavailable(error)),
-            }
-        };
-        timeout(CALL_TIMEOUT, asked)
-            .await
-            .map_err(|_| Error::unavailable("no answer in time"))?
+        // Its leader, since a replica that lags may lack it: it would be sent twice.
+        Ok(self.last_message(RETRIES, &subject).await?.is_some())
     }
 
     /// Whether anything is parked for an endpoint.
